@@ -1,0 +1,44 @@
+# `make demo` and `make test` need only make and Python 3.11 or newer: they create
+# .venv and install into it. Later runs reinstall only when one of INPUTS changed.
+PYTHON ?= python3
+BIN = .venv/bin
+INPUTS = pyproject.toml setup.cfg constraints.txt
+
+# One torch thread per test worker: more would only compete for the same cores.
+test: export OMP_NUM_THREADS ?= 1
+# As variables, and in both spellings, they also hold in the environments pip builds in.
+.venv/demo.stamp .venv/test.stamp wheel: export PIP_CONSTRAINT = constraints.txt
+.venv/demo.stamp .venv/test.stamp wheel: export PIP_BUILD_CONSTRAINT = constraints.txt
+
+.PHONY: demo test lint types wheel install clean
+
+demo: .venv/demo.stamp
+	$(BIN)/symnas demo
+
+test: install
+	$(BIN)/python -m pytest -n 2
+
+lint: install
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+
+types: install
+	$(BIN)/mypy
+
+wheel: install
+	$(BIN)/python -m build --wheel
+
+install: .venv/test.stamp
+
+.venv/demo.stamp: $(INPUTS)
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -c constraints.txt -e .
+	touch $@
+
+.venv/test.stamp: $(INPUTS)
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -c constraints.txt -e '.[test]'
+	touch .venv/demo.stamp $@
+
+clean:
+	rm -rf .venv build dist *.egg-info
