@@ -1,0 +1,724 @@
+"""Genotypes: architectures as rows of numbers, and everything done to them.
+
+A genotype is a row of float64, one column for each slot of each decision:
+
+- choice: the index of the candidate; `manyof(k, ...)` has k columns,
+- int: the index of the value,
+- float: the position in [0, 1] on the decision's own scale,
+- inactive: -1, when the decision stands under a candidate that is not chosen.
+
+Decisions stand in *branches*: branch 0 is always there, every candidate with decisions
+or constructors inside is another one. A branch is there when one of its entries is: an
+entry names the branch above and the column and value that open it.
+
+All operations work on batches (n, d). Some have a second, scalar form for one genotype,
+because a NumPy call costs a microsecond however small the array; both make the same
+kind of random draw, but not the same draws.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Genotypes = NDArray[np.float64]
+
+INACTIVE = -1.0
+
+_FLOAT_STEP = 0.1  # Of the scale, between neighbouring values of a float.
+
+
+class Entry(NamedTuple):
+    """One way into a branch: through `parent`, where `column` has `value`.
+
+    Without a column the branch is open whenever `parent` is.
+    """
+
+    parent: int
+    column: int
+    value: int
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class Decision:
+    """A decision of a compiled space.
+
+    Attributes:
+      kind: 'choice', 'int' or 'float'.
+      column: its first column; `slots` of them belong to it.
+      slots: 1, or k for `manyof(k, ...)`.
+      many: its value is a list, also with one slot.
+      count: the number of candidates or integer values; 0 for floats.
+      choices: candidates of a choice, values of an int, (low, high) of a float.
+      distinct: the slots hold different candidates.
+      sorted: the slots are in the order of the candidates.
+      scale: of floats and ints: 'linear', 'log' or 'rlog'.
+      name: as given by the user.
+      branches: where it stands; it is active when one of them is there.
+      children: for each slot and candidate the branch it opens, or -1. One table
+        for each place the decision stands in.
+    """
+
+    kind: Literal["choice", "int", "float"]
+    column: int
+    count: int
+    choices: Sequence[Any]
+    slots: int = 1
+    many: bool = False
+    distinct: bool = True
+    sorted: bool = False
+    scale: str = "linear"
+    name: str | None = None
+    hints: Any = None
+    branches: list[int] = dataclasses.field(default_factory=list)
+    children: list[list[list[int]]] = dataclasses.field(default_factory=list)
+    location: Any = None
+    _when: Any = None
+
+    @property
+    def path(self) -> str:
+        """Where it stands: `layers[0].width`; under candidate 2 of 5: `op[=2/5].width`."""
+        return _path(self.location) or "value"
+
+    @property
+    def label(self) -> str:
+        """Its name, or its path if it has none."""
+        return self.name if self.name is not None else self.path
+
+    @property
+    def columns(self) -> range:
+        return range(self.column, self.column + self.slots)
+
+    @property
+    def when(self) -> str:
+        """The condition under which it is active, for people; '' if always."""
+        return "" if self._when is None else str(self._when(self))
+
+    @property
+    def can_change(self) -> bool:
+        """Whether it has more than one value."""
+        if self.kind == "float":
+            return bool(self.choices[0] < self.choices[1])
+        if self.slots == 1 or not self.distinct:
+            return self.count > 1
+        return self.count > (self.slots if self.sorted else 1)
+
+    def value(self, gene: float) -> Any:
+        """The number that a gene of an int or float stands for."""
+        if self.kind == "int":
+            return self.choices[int(gene)]
+        low, high = self.choices
+        if self.scale == "log":
+            number = low * (high / low) ** gene
+        elif self.scale == "rlog":
+            number = high + low - low * (high / low) ** (1.0 - gene)
+        else:
+            number = low + gene * (high - low)
+        return min(max(number, low), high)
+
+    def gene(self, value: float) -> float:
+        """The gene of a float that stands for `value`."""
+        low, high = self.choices
+        if low == high:
+            return 0.0
+        if self.scale == "log":
+            gene = math.log(value / low) / math.log(high / low)
+        elif self.scale == "rlog":
+            gene = 1.0 - math.log((high + low - value) / low) / math.log(high / low)
+        else:
+            gene = (value - low) / (high - low)
+        return min(max(gene, 0.0), 1.0)
+
+
+def _path(location: Any) -> str:
+    keys = []
+    while location is not None:
+        location, key = location
+        keys.append(key)
+    text = ""
+    for key in reversed(keys):
+        if isinstance(key, int):
+            text += f"[{key}]"
+        elif key.startswith("[") or not text:
+            text += key
+        else:
+            text += f".{key}"
+    return text
+
+
+class Layout:
+    """The shape of genotypes: decisions, branches, and the operations on rows."""
+
+    def __init__(
+        self,
+        decisions: Sequence[Decision],
+        branches: Sequence[Sequence[Entry]],
+        traced: bool = False,
+    ) -> None:
+        # What is active in a traced space is known only after an example was made.
+        self.traced = traced
+        self.decisions = list(decisions)
+        self.branches = [list(entries) for entries in branches]
+        self.owner = [d for d in self.decisions for _ in range(d.slots)]
+        self.num_columns = len(self.owner)
+        self.counts = np.array([d.count for d in self.owner], dtype=np.int64)
+        self.is_float = self.counts == 0
+        self.can_change = np.array([d.can_change for d in self.owner], dtype=bool)
+        self.groups = [d for d in self.decisions if d.slots > 1]
+        self.conditional = traced or any(d.branches != [0] for d in self.decisions)
+        # A count of 0 marks floats; their draws are used as they are.
+        self._scale = np.where(self.is_float, 1, self.counts).astype(float)
+        self._discrete = np.flatnonzero(~self.is_float)
+        self._scales = [float(c) for c in self.counts]
+        self._in_branch: list[list[Decision]] = [[] for _ in self.branches]
+        self._tables: list[list[tuple[Decision, list[list[int]] | None]]] = [
+            [] for _ in self.branches
+        ]
+        for decision in self.decisions:
+            for i, branch in enumerate(decision.branches):
+                table = decision.children[i] if decision.children else None
+                if table is not None and all(b < 0 for row in table for b in row):
+                    table = None
+                self._in_branch[branch].append(decision)
+                self._tables[branch].append((decision, table))
+        # Branches that are there whenever another one is: shared objects.
+        self._linked: list[list[int]] = [[] for _ in self.branches]
+        for branch, entries in enumerate(self.branches):
+            for entry in entries:
+                if entry.column < 0:
+                    self._linked[entry.parent].append(branch)
+        self._levels = self._by_level() if self.conditional else []
+
+    # --- activity -----------------------------------------------------------------
+
+    def _by_level(self) -> list[tuple[NDArray[Any], ...]]:
+        """Entries grouped by the depth of their branch, as arrays."""
+        holds = [bool(self._in_branch[b]) for b in range(len(self.branches))]
+        depth = self.depths()
+        needed = holds[:]
+        for branch in sorted(range(len(self.branches)), key=lambda b: -depth[b]):
+            if needed[branch]:
+                for entry in self.branches[branch]:
+                    needed[entry.parent] = True
+        levels: dict[int, list[int]] = {}
+        for branch in range(1, len(self.branches)):
+            if needed[branch]:
+                levels.setdefault(depth[branch], []).append(branch)
+        result = []
+        for level in sorted(levels):
+            ids = levels[level]
+            flat = [entry for branch in ids for entry in self.branches[branch]]
+            starts = np.cumsum([0] + [len(self.branches[b]) for b in ids[:-1]])
+            table = np.array(flat, dtype=np.int64)
+            result.append((np.array(ids), starts, table[:, 0], table[:, 1], table[:, 2]))
+        return result
+
+    def depths(self) -> list[int]:
+        """How many entries lie between each branch and the root, at the most."""
+        depth = [0] * len(self.branches)
+        children: list[list[int]] = [[] for _ in self.branches]
+        waiting = [0] * len(self.branches)
+        for branch, entries in enumerate(self.branches):
+            waiting[branch] = len(entries)
+            for entry in entries:
+                children[entry.parent].append(branch)
+        ready = [b for b, n in enumerate(waiting) if n == 0]
+        while ready:
+            branch = ready.pop()
+            for child in children[branch]:
+                depth[child] = max(depth[child], depth[branch] + 1)
+                waiting[child] -= 1
+                if waiting[child] == 0:
+                    ready.append(child)
+        return depth
+
+    def active(self, genotypes: Genotypes) -> NDArray[np.bool_]:
+        """Which columns (n, d) are active, given the values of the others."""
+        there = np.zeros((len(genotypes), len(self.branches)), dtype=bool)
+        there[:, 0] = True
+        for ids, starts, parents, columns, values in self._levels:
+            opened = there[:, parents] & (
+                (columns < 0) | (genotypes[:, columns] == values)
+            )
+            there[:, ids] = np.logical_or.reduceat(opened, starts, axis=1)
+        first = np.array([d.branches[0] for d in self.owner])
+        active = there[:, first]
+        for decision in self.decisions:
+            if len(decision.branches) > 1:
+                active[:, decision.columns] = there[:, decision.branches].any(
+                    axis=1, keepdims=True
+                )
+        return active
+
+    def activate(self, genotypes: Genotypes) -> Genotypes:
+        """Sets what is inactive to -1, in place."""
+        if self.conditional:
+            genotypes[~self.active(genotypes)] = INACTIVE
+        return genotypes
+
+    def activate_row(self, row: list[float]) -> list[float]:
+        """The same for one genotype as a list; it visits what is active only."""
+        if not self.conditional:
+            return row
+        result = [INACTIVE] * self.num_columns
+        stack = [0]
+        while stack:
+            branch = stack.pop()
+            stack += self._linked[branch]
+            for decision, table in self._tables[branch]:
+                for slot, column in enumerate(decision.columns):
+                    gene = row[column]
+                    result[column] = gene
+                    if table is not None and table[slot][int(gene)] >= 0:
+                        stack.append(table[slot][int(gene)])
+        return result
+
+    # --- random genotypes -----------------------------------------------------------
+
+    def random(self, rng: np.random.Generator, n: int) -> Genotypes:
+        """Genotypes (n, d), each decision drawn uniformly on its scale."""
+        if n == 1:
+            return np.array([self.random_row(rng)])
+        return self.activate(self._draw(rng, n))
+
+    def random_row(self, rng: np.random.Generator) -> list[float]:
+        """One genotype as a list."""
+        return self.activate_row(self._draw_row(rng))
+
+    def _draw_row(self, rng: np.random.Generator) -> list[float]:
+        draws = rng.random(self.num_columns).tolist()
+        row = [
+            float(int(u * scale)) if scale else u
+            for u, scale in zip(draws, self._scales, strict=True)
+        ]
+        for group in self.groups:
+            self._draw_group(rng, group, row)
+        return row
+
+    def _draw_group(
+        self, rng: np.random.Generator, group: Decision, row: list[float]
+    ) -> None:
+        picks = row[group.column : group.column + group.slots]
+        if group.distinct:
+            picks = rng.permutation(group.count)[: group.slots].astype(float).tolist()
+        if group.sorted:
+            picks = sorted(picks)
+        row[group.column : group.column + group.slots] = picks
+
+    def _draw(self, rng: np.random.Generator, n: int) -> Genotypes:
+        genotypes = rng.random((n, self.num_columns)) * self._scale
+        discrete = self._discrete
+        if len(discrete) == self.num_columns:
+            np.floor(genotypes, out=genotypes)
+        else:
+            genotypes[:, discrete] = np.floor(genotypes[:, discrete])
+        for group in self.groups:
+            columns = slice(group.column, group.column + group.slots)
+            picks = genotypes[:, columns]
+            if group.distinct:
+                keys = rng.random((n, group.count))
+                picks = keys.argsort(axis=1)[:, : group.slots].astype(float)
+            if group.sorted:
+                picks = np.sort(picks, axis=1)
+            genotypes[:, columns] = picks
+        return genotypes
+
+    # --- mutation -------------------------------------------------------------------
+
+    def mutate(self, genotypes: Genotypes, rng: np.random.Generator) -> Genotypes:
+        """Children (n, d) that differ from their parents in one decision each.
+
+        The decision is drawn uniformly from the active columns that have another
+        value. What becomes active by the change is drawn afresh. Only where nothing
+        can change is a child equal to its parent.
+        """
+        if len(genotypes) <= 4:
+            rows = [self.mutate_row(row, rng) for row in genotypes.tolist()]
+            return np.array(rows).reshape(len(rows), self.num_columns)
+        children = genotypes.copy()
+        if self.conditional:
+            inactive = children < 0
+            children[inactive] = self._draw(rng, len(children))[inactive]
+        free = (genotypes >= 0) & self.can_change
+        number = free.sum(axis=1)
+        rank = (rng.random(len(children)) * number).astype(np.int64)
+        picked = (np.cumsum(free, axis=1) == rank[:, None] + 1).argmax(axis=1)
+        draws = rng.random(len(children))
+        rows = np.flatnonzero(number > 0)
+        columns = picked[rows]
+        grouped = np.array([d.slots > 1 for d in self.owner])[columns]
+        simple, column = rows[~grouped], columns[~grouped]
+        count = self.counts[column]
+        old = children[simple, column]
+        new = np.floor(draws[simple] * (count - 1))
+        new += new >= old
+        children[simple, column] = np.where(count == 0, draws[simple], new)
+        for row, col in zip(rows[grouped], columns[grouped], strict=True):
+            child = children[row].tolist()
+            self._change_slot(child, int(col), float(draws[row]))
+            children[row] = child
+        return self.activate(children)
+
+    def mutate_row(self, row: list[float], rng: np.random.Generator) -> list[float]:
+        """The same for one genotype as a list."""
+        if self.conditional:
+            fresh = self._draw_row(rng)
+            free = [
+                c for c, g in enumerate(row) if g >= 0 and self.owner[c].can_change
+            ]
+            child = [f if g < 0 else g for g, f in zip(row, fresh, strict=True)]
+        else:
+            free = self._changeable
+            child = list(row)
+        if not free:
+            return list(row)
+        where, draw = rng.random(2).tolist()
+        column = free[int(where * len(free))]
+        if self.owner[column].slots > 1:
+            self._change_slot(child, column, draw)
+        else:
+            scale = self._scales[column]
+            if scale:
+                gene = float(int(draw * (scale - 1)))
+                child[column] = gene + 1.0 if gene >= child[column] else gene
+            else:
+                child[column] = draw
+        return self.activate_row(child)
+
+    @property
+    def _changeable(self) -> list[int]:
+        free = self.__dict__.get("_changeable_columns")
+        if free is None:
+            free = self._changeable_columns = np.flatnonzero(self.can_change).tolist()
+        return free
+
+    def _change_slot(self, row: list[float], column: int, draw: float) -> None:
+        """Gives one slot of a `manyof` another candidate, within its rules."""
+        group = self.owner[column]
+        start, stop = group.column, group.column + group.slots
+        picks = row[start:stop]
+        slot, old = column - start, row[column]
+        others = [float(v) for v in range(group.count) if v != old]
+        if group.distinct and group.sorted:
+            others = [v for v in others if v not in picks]
+        new = others[int(draw * len(others))]
+        if group.distinct and new in picks:
+            picks[picks.index(new)] = old  # The two slots change places.
+        picks[slot] = new
+        row[start:stop] = sorted(picks) if group.sorted else picks
+
+    def crossover(
+        self, first: Genotypes, second: Genotypes, rng: np.random.Generator
+    ) -> Genotypes:
+        """Children (n, d) that take each decision from one of two parents, uniformly."""
+        mask = rng.random((len(first), len(self.decisions))) < 0.5
+        mask = np.repeat(mask, [d.slots for d in self.decisions], axis=1)
+        mask = np.where(first < 0, False, np.where(second < 0, True, mask))
+        children = np.where(mask, first, second)
+        if self.conditional:
+            missing = children < 0
+            children[missing] = self._draw(rng, len(children))[missing]
+        return self.activate(children)
+
+    # --- neighbours and enumeration -------------------------------------------------
+
+    def neighbors(self, row: Sequence[float]) -> Genotypes:
+        """All genotypes (m, d) that differ from `row` in one decision.
+
+        Choices take every other candidate, ints step to the next value, floats move a
+        tenth of their scale. What becomes active takes its first value.
+        """
+        found = {}
+        start = [0.0 if g < 0 else g for g in row]
+        for group in self.groups:
+            if row[group.column] < 0:
+                for slot, column in enumerate(group.columns):
+                    start[column] = float(slot if group.distinct else 0)
+        for column, gene in enumerate(row):
+            decision = self.owner[column]
+            if gene < 0 or not decision.can_change:
+                continue
+            for change in self._moves(decision, column, gene, start):
+                child = self.activate_row(change)
+                found[tuple(child)] = child
+        found.pop(tuple(row), None)
+        return np.array(list(found.values())).reshape(len(found), self.num_columns)
+
+    def _moves(
+        self, decision: Decision, column: int, gene: float, row: list[float]
+    ) -> Iterator[list[float]]:
+        if decision.slots > 1:
+            for draw in (np.arange(decision.count - 1) + 0.5) / (decision.count - 1):
+                child = list(row)
+                if decision.distinct and decision.sorted:
+                    picks = row[decision.column : decision.column + decision.slots]
+                    if draw * (decision.count - 1) > decision.count - len(picks):
+                        break
+                    draw = draw * (decision.count - 1) / (decision.count - len(picks))
+                self._change_slot(child, column, float(draw))
+                yield child
+            return
+        if decision.kind == "float":
+            values = [max(gene - _FLOAT_STEP, 0.0), min(gene + _FLOAT_STEP, 1.0)]
+        elif decision.kind == "int":
+            values = [g for g in (gene - 1, gene + 1) if 0 <= g < decision.count]
+        else:
+            values = [float(v) for v in range(decision.count) if v != gene]
+        for value in values:
+            child = list(row)
+            child[column] = value
+            yield child
+
+    def enumerate(self, resolution: int = 5) -> Iterator[list[float]]:
+        """All genotypes in lexicographic order; floats at `resolution` points."""
+        order = self._parents_first()
+        row: list[float] = [0.0] * self.num_columns
+        if not self._complete(row, order, 0, resolution):
+            return
+        while True:
+            yield self.activate_row(list(row))
+            live = self.activate_row(list(row))
+            for at in range(len(order) - 1, -1, -1):
+                column = order[at]
+                if live[column] < 0:
+                    continue
+                following = self._next(row, column, row[column], resolution)
+                if following is not None:
+                    row[column] = following
+                    self._complete(row, order, at + 1, resolution)
+                    break
+            else:
+                return
+
+    def _parents_first(self) -> list[int]:
+        depth = self.depths()
+        level = [max(depth[b] for b in d.branches) for d in self.owner]
+        return sorted(range(self.num_columns), key=lambda c: level[c])
+
+    def _complete(
+        self, row: list[float], order: list[int], at: int, resolution: int
+    ) -> bool:
+        """Gives all later columns their first value."""
+        for column in order[at:]:
+            first = self._next(row, column, None, resolution)
+            if first is None:
+                return False
+            row[column] = first
+        return True
+
+    def _next(
+        self, row: list[float], column: int, gene: float | None, resolution: int
+    ) -> float | None:
+        """The smallest value of a column above `gene` that its rules allow."""
+        decision = self.owner[column]
+        if decision.kind == "float":
+            steps = resolution - 1 if decision.can_change else 0
+            index = 0 if gene is None else round(gene * steps) + 1
+            return None if index > steps else index / max(steps, 1)
+        slot = column - decision.column
+        before = row[decision.column : column]
+        lowest = 0 if gene is None else int(gene) + 1
+        highest = decision.count - 1
+        if slot and decision.sorted:
+            lowest = max(lowest, int(before[-1]) + (1 if decision.distinct else 0))
+        if decision.sorted and decision.distinct:
+            highest -= decision.slots - 1 - slot
+        for value in range(lowest, highest + 1):
+            if not (decision.distinct and slot and float(value) in before):
+                return float(value)
+        return None
+
+    # --- size -----------------------------------------------------------------------
+
+    @property
+    def size_is_exact(self) -> bool:
+        """False when a decision stands in several places, and in none for certain."""
+        return all(self._home(d.branches) is not None for d in self.decisions) and all(
+            self._home([e.parent for e in entries if e.column < 0]) is not None
+            for entries in self.branches
+            if any(e.column < 0 for e in entries)
+        )
+
+    @staticmethod
+    def _home(branches: Sequence[int]) -> int | None:
+        """The branch in which to count what stands in `branches`, if it is certain."""
+        several = set(branches)
+        return 0 if 0 in several else several.pop() if len(several) == 1 else None
+
+    def size(self) -> int | float:
+        """The number of genotypes, at the most; infinite with floats."""
+        if any(d.kind == "float" and d.can_change for d in self.decisions):
+            return math.inf
+        depth = self.depths()
+        sizes = [1] * len(self.branches)
+        at_home: list[list[Decision]] = [[] for _ in self.branches]
+        for decision in self.decisions:
+            at_home[self._home(decision.branches) or 0].append(decision)
+        below: list[list[int]] = [[] for _ in self.branches]
+        for branch, entries in enumerate(self.branches):
+            above = [e.parent for e in entries if e.column < 0]
+            if above:
+                below[self._home(above) or 0].append(branch)
+        for branch in sorted(range(len(self.branches)), key=lambda b: -depth[b]):
+            for decision in at_home[branch]:
+                sizes[branch] *= _combinations(decision, sizes)
+            for linked in below[branch]:
+                sizes[branch] *= sizes[linked]
+        return sizes[0]
+
+    # --- encoding -------------------------------------------------------------------
+
+    def encode(self, genotypes: Genotypes, one_hot: bool = False) -> Genotypes:
+        """Points (n, d) of the unit cube, or (n, sum of counts) with `one_hot`.
+
+        In the cube, candidate i of m lies at (i + 1/2) / m and inactive columns at 0.
+        One-hot, floats keep one column and inactive columns are all zero.
+        """
+        genotypes = np.asarray(genotypes, dtype=float)
+        if not one_hot:
+            unit = np.where(self.is_float, genotypes, (genotypes + 0.5) / self._scale)
+            return np.where(genotypes < 0, 0.0, unit)
+        parts = []
+        for column, count in enumerate(self.counts):
+            genes = genotypes[:, column : column + 1]
+            if count:
+                parts.append((genes == np.arange(count)).astype(float))
+            else:
+                parts.append(np.where(genes < 0, 0.0, genes))
+        return np.concatenate(parts, axis=1)
+
+    def decode(self, points: Genotypes) -> Genotypes:
+        """Genotypes (n, d) of points in the unit cube or, by their width, one-hot.
+
+        Slots of a distinct `manyof` that ask for the same candidate are moved to the
+        nearest one that is free.
+        """
+        points = np.asarray(points, dtype=float)
+        width = int(np.where(self.is_float, 1, self.counts).sum())
+        if points.ndim != 2 or points.shape[1] not in (self.num_columns, width):
+            raise ValueError(
+                f"Points must have shape (n, {self.num_columns}), or (n, {width}) when "
+                f"one-hot, got {points.shape}."
+            )
+        if np.isnan(points).any():
+            raise ValueError("Points to decode must not be NaN.")
+        if points.shape[1] == self.num_columns:
+            genotypes = np.clip(points, 0.0, 1.0) * self._scale
+            genotypes[:, self._discrete] = np.minimum(
+                np.floor(genotypes[:, self._discrete]), self.counts[self._discrete] - 1
+            )
+        else:
+            genotypes, at = np.empty((len(points), self.num_columns)), 0
+            for column, count in enumerate(self.counts):
+                part = points[:, at : at + max(int(count), 1)]
+                genotypes[:, column] = part.argmax(axis=1) if count else part[:, 0]
+                at += max(int(count), 1)
+            genotypes[:, self.is_float] = genotypes[:, self.is_float].clip(0.0, 1.0)
+        for group in self.groups:
+            for row in genotypes:
+                picks = row[group.column : group.column + group.slots]
+                if group.distinct:
+                    _separate(picks, group.count)
+                if group.sorted:
+                    picks.sort()
+        return self.activate(genotypes)
+
+    # --- validation -----------------------------------------------------------------
+
+    def check(self, genotype: Any) -> Genotypes:
+        """The genotype (d,) as an array, with what is inactive set to -1.
+
+        Raises:
+          ValueError: it has another length, or a value that its decision cannot have.
+        """
+        row = np.array(genotype, dtype=float)
+        if row.shape != (self.num_columns,):
+            raise ValueError(
+                f"A genotype of this space has {self.num_columns} numbers, got shape "
+                f"{row.shape}: {genotype!r}."
+            )
+        genes = row.tolist()
+        for column, gene in enumerate(genes):
+            decision = self.owner[column]
+            if gene == INACTIVE:
+                continue
+            if decision.kind == "float":
+                valid, rule = 0.0 <= gene <= 1.0, "a number from 0 to 1"
+            else:
+                valid = gene.is_integer() and 0 <= gene < decision.count
+                rule = f"a whole number from 0 to {decision.count - 1}"
+            if not valid:
+                raise ValueError(
+                    f"Column {column} of a genotype (`{decision.label}`) must be {rule}, "
+                    f"got {gene}."
+                )
+        for group in self.groups:
+            picks = genes[group.column : group.column + group.slots]
+            if INACTIVE in picks:
+                continue
+            if group.distinct and len(set(picks)) < len(picks):
+                raise ValueError(f"`{group.label}` needs distinct choices, got {picks}.")
+            if group.sorted and picks != sorted(picks):
+                raise ValueError(f"`{group.label}` needs sorted choices, got {picks}.")
+        filled = [0.0 if gene < 0 else gene for gene in genes]
+        if self.traced:
+            return row
+        live = self.activate_row(filled)
+        for column, gene in enumerate(genes):
+            if gene < 0 and live[column] >= 0:
+                raise ValueError(
+                    f"Column {column} of a genotype (`{self.owner[column].label}`) is "
+                    f"active here and needs a value, got {gene}."
+                )
+        return np.array(live)
+
+
+def _combinations(decision: Decision, sizes: list[int]) -> int:
+    """How many ways there are to make a decision with all that stands below it."""
+    if decision.kind == "float":
+        return 1
+    if not decision.children:
+        ways = [[1] * decision.count for _ in range(decision.slots)]
+    else:
+        ways = [
+            [
+                math.prod(
+                    sizes[table[slot][value]]
+                    for table in decision.children
+                    if table[slot][value] >= 0
+                )
+                for value in range(decision.count)
+            ]
+            for slot in range(decision.slots)
+        ]
+    if decision.slots == 1:
+        return sum(ways[0])
+    if not decision.sorted and not decision.distinct:
+        return math.prod(sum(row) for row in ways)
+    # Ways to fill the first j slots with the candidates seen so far, in their order.
+    filled = [1] + [0] * decision.slots
+    for value in range(decision.count):
+        if decision.distinct:
+            for j in range(decision.slots, 0, -1):
+                filled[j] += filled[j - 1] * ways[j - 1][value]
+        else:
+            for j in range(1, decision.slots + 1):
+                filled[j] += filled[j - 1] * ways[j - 1][value]
+    orders = 1 if decision.sorted else math.factorial(decision.slots)
+    return filled[-1] * orders
+
+
+def _separate(picks: NDArray[np.float64], count: int) -> None:
+    """Moves equal picks to the nearest candidate that is free, in place."""
+    used: set[float] = set()
+    for slot, pick in enumerate(picks.tolist()):
+        if pick in used:
+            free = [float(v) for v in range(count) if float(v) not in used]
+            pick = min(free, key=lambda v: (abs(v - pick), v))
+            picks[slot] = pick
+        used.add(pick)
