@@ -1,0 +1,29 @@
+"""Search algorithms, one file each."""
+
+import re
+
+if __name__ == "algorithms":
+    raise ImportError(
+        "Import `symnas.algorithms`: "
+        "plain `algorithms` would be a second copy of every class."
+    )
+
+from symnas.algorithm import Algorithm as Algorithm
+from symnas.algorithm import PyGloveAlgorithm as PyGloveAlgorithm
+from symnas.algorithms.grid_search import GridSearch as GridSearch
+from symnas.algorithms.random_search import RandomSearch as RandomSearch
+from symnas.algorithms.regularized_evolution import (
+    RegularizedEvolution as RegularizedEvolution,
+)
+
+
+def by_name() -> dict[str, type[Algorithm]]:
+    """The algorithms that have a name: `RandomSearch` is 'random_search' and 'random'."""
+    found = {}
+    for name, value in globals().items():
+        if isinstance(value, type) and issubclass(value, Algorithm):
+            if value not in (Algorithm, PyGloveAlgorithm):
+                found[re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()] = value
+    found["random"] = RandomSearch
+    found["grid"] = GridSearch
+    return found

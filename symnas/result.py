@@ -1,0 +1,179 @@
+"""What a search has found."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+
+from symnas.trial import COMPLETED, FAILED, SKIPPED, Trial
+
+if TYPE_CHECKING:
+    from symnas.study import Study
+
+
+class Trials(Sequence[Trial]):
+    """All trials in the order of their ids; each is made when it is asked for."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+
+    def __len__(self) -> int:
+        return len(self._study)
+
+    @overload
+    def __getitem__(self, index: int) -> Trial: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Trial]: ...
+    def __getitem__(self, index: int | slice) -> Trial | list[Trial]:
+        ids = range(1, len(self) + 1)[index]
+        if isinstance(ids, range):
+            return [self._study.trial(trial_id) for trial_id in ids]
+        return self._study.trial(ids)
+
+    def __iter__(self) -> Iterator[Trial]:
+        for trial_id in range(1, len(self) + 1):
+            yield self._study.trial(trial_id)
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} trials>"
+
+
+class Result:
+    """The trials of a study, and the best of them. It grows while the study runs.
+
+    Attributes:
+      trials: all trials, in the order in which they were proposed.
+    """
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self.trials = Trials(study)
+
+    @property
+    def seed(self) -> int:
+        """The seed of the study, also when none was given."""
+        return self._study.seed
+
+    @property
+    def space(self) -> Any:
+        """The compiled `SearchSpace`."""
+        return self._study.space
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        return self._study.objectives.names
+
+    @property
+    def why_stopped(self) -> str | None:
+        """Why nothing more was proposed; None while the search goes on."""
+        return self._study.why_stopped
+
+    @property
+    def num_completed(self) -> int:
+        return self._study.num_ended[COMPLETED]
+
+    @property
+    def num_failed(self) -> int:
+        return self._study.num_ended[FAILED]
+
+    @property
+    def num_skipped(self) -> int:
+        return self._study.num_ended[SKIPPED]
+
+    @property
+    def best(self) -> Trial:
+        """The trial with the largest reward, the earliest of equal ones.
+
+        Raises:
+          ValueError: no trial was completed, or there are several objectives.
+        """
+        if len(self.objectives) > 1:
+            raise ValueError(
+                f"With {len(self.objectives)} objectives there is no single best trial: "
+                "use `pareto_front()`."
+            )
+        if self._study.best_id is None:
+            raise ValueError(f"No trial was completed. {self._why_none()}")
+        return self._study.trial(self._study.best_id)
+
+    def _why_none(self) -> str:
+        for trial in self.trials:
+            if trial.error:
+                return f"Trial {trial.id} is {trial.status}: {trial.error}"
+        return f"There are {len(self.trials)} trials."
+
+    def top(self, n: int) -> list[Trial]:
+        """The `n` best trials by the first objective, best first."""
+        rewards = self._study.rewards()[:, 0]
+        done = np.flatnonzero(self._study.statuses() == COMPLETED)
+        order = done[np.argsort(-rewards[done], kind="stable")][:n]
+        return [self._study.trial(int(i) + 1) for i in order]
+
+    def pareto_front(self) -> list[Trial]:
+        """The trials that no other one equals or exceeds in all objectives, by id.
+
+        Of trials with equal rewards the earliest is kept.
+        """
+        done = np.flatnonzero(self._study.statuses() == COMPLETED)
+        rewards = self._study.rewards()[done]
+        # After sorting, a trial can be dominated by earlier ones only.
+        order = np.lexsort((done, *-rewards.T[::-1]))
+        front: list[int] = []
+        kept = np.empty((0, rewards.shape[1]))
+        for i in order:
+            if not (kept >= rewards[i]).all(axis=1).any():
+                front.append(int(done[i]))
+                kept = np.vstack([kept, rewards[i]])
+        return [self._study.trial(i + 1) for i in sorted(front)]
+
+    def model(self, trial: Trial) -> Any:
+        """The example of a trial, made anew: models get the initial weights they had."""
+        return self._study.build(trial.id)
+
+    def best_model(self) -> Any:
+        """The example of the best trial, made anew with its initial weights."""
+        return self.model(self.best)
+
+    def to_dataframe(self) -> Any:
+        """One row per trial, as a `pandas.DataFrame`; needs the extra `dataframe`."""
+        try:
+            import pandas
+        except ImportError:
+            raise ImportError(
+                "Data frames need pandas: pip install 'symnas[dataframe]'."
+            ) from None
+        rows = []
+        for trial in self.trials:
+            rows.append(
+                {
+                    "id": trial.id,
+                    "status": trial.status,
+                    **trial.metrics,
+                    **trial.decisions,
+                    "seconds": trial.seconds,
+                    "seed": trial.seed,
+                    "error": trial.error,
+                }
+            )
+        return pandas.DataFrame(rows)
+
+    def __str__(self) -> str:
+        """A table of the best trials."""
+        from rich.console import Console
+
+        from symnas.progress import results_table
+
+        text = io.StringIO()
+        console = Console(file=text, width=100, color_system=None)
+        console.print(results_table(self))
+        return text.getvalue().rstrip()
+
+    def __repr__(self) -> str:
+        counts = f"{len(self.trials)} trials, {self.num_failed} failed"
+        if len(self.objectives) > 1 or self._study.best_id is None:
+            return f"<Result: {counts}>"
+        best = self.best
+        return f"<Result: {counts}, best {best.reward:.6g} in trial {best.id}>"

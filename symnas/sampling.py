@@ -1,0 +1,97 @@
+"""`sample`: the search loop, written by the caller."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+from symnas.result import Result
+from symnas.study import Study
+from symnas.trial import Feedback
+
+T = TypeVar("T")
+
+
+class Samples(Generic[T]):
+    """What `sample` returns: an iterator of examples, and the result so far."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self.result = Result(study)
+
+    def __iter__(self) -> Iterator[tuple[T, Feedback]]:
+        return self
+
+    def __next__(self) -> tuple[T, Feedback]:
+        following = None if self._study.ended else self._study.next()
+        if following is None:
+            self.close()
+            raise StopIteration
+        return following
+
+    def close(self) -> None:
+        """Ends the search; trials without feedback are recorded as failed."""
+        self._study.close()
+
+
+def sample(
+    space: T | Callable[[], T],
+    algorithm: Any = "random",
+    num_examples: int | None = None,
+    *,
+    seed: int | None = None,
+    objectives: Sequence[str] = ("reward",),
+    where: Callable[[Any], bool] | None = None,
+    constraint: Callable[[Mapping[str, Any]], bool] | None = None,
+    duplicates: str = "avoid",
+    early_stopping: Callable[[Feedback, Any], bool] | None = None,
+    stop_rules: Sequence[Callable[[Any], str | None]] = (),
+) -> Samples[T]:
+    """Examples of a search space, one after the other, chosen by an algorithm.
+
+    The loop body evaluates an example and gives its reward to `feedback`. Examples are
+    plain objects: a space of models yields ordinary `torch.nn.Module`s.
+
+    Args:
+      space: anything that `SearchSpace` takes.
+      algorithm: a name, as 'random', 'grid' or 'regularized_evolution'; an
+        `algorithms.Algorithm`; or any `pg.DNAGenerator`.
+      num_examples: how many examples the study has in total; None for no limit.
+      seed: fixes the proposals, whatever other generators do; also `feedback.seed`.
+      objectives: names of the metrics to maximise; `-latency` minimises.
+      where: selects the hyper-values that are decided here. The others stay, so examples
+        are search spaces themselves.
+      constraint: a predicate on the decisions; what it refuses is not proposed.
+      duplicates: 'avoid' proposes no example twice until all were proposed, and then
+        ends; 'allow' leaves it to the algorithm.
+      early_stopping: what `feedback.should_stop_early()` asks.
+      stop_rules: callables that take the study and return why it should end, or None; for
+        instance `stop_rules.TargetReached(0.99)`.
+
+    Returns:
+      An iterator of `(example, feedback)`. Its `result` holds all trials.
+
+    Example:
+
+    >>> import symnas as sn
+    >>> samples = sn.sample({"x": sn.floatv(-1.0, 1.0)}, "random", 50, seed=0)
+    >>> for example, feedback in samples:
+    ...     feedback(-example["x"] ** 2)
+    >>> samples.result.best.reward > -0.01
+    True
+    """
+    return Samples(
+        Study(
+            space,
+            algorithm,
+            num_examples,
+            seed=seed,
+            objectives=objectives,
+            where=where,
+            constraint=constraint,
+            duplicates=duplicates,
+            early_stopping=early_stopping,
+            stop_rules=stop_rules,
+            timeout=None,
+        )
+    )

@@ -1,0 +1,146 @@
+"""`search`: the same loop, run for you."""
+
+from __future__ import annotations
+
+import inspect
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+
+from symnas.progress import Progress
+from symnas.result import Result
+from symnas.study import Study
+from symnas.trial import Feedback, Trial
+
+T = TypeVar("T")
+
+
+def search(
+    space: T | Callable[[], T],
+    evaluate: Callable[[T], Any],
+    algorithm: Any = "random",
+    num_examples: int | None = None,
+    *,
+    seed: int | None = None,
+    objectives: Sequence[str] = ("reward",),
+    where: Callable[[Any], bool] | None = None,
+    constraint: Callable[[Mapping[str, Any]], bool] | None = None,
+    duplicates: str = "avoid",
+    early_stopping: Callable[[Feedback, Any], bool] | None = None,
+    stop_rules: Sequence[Callable[[Any], str | None]] = (),
+    timeout: float | None = None,
+    callbacks: Sequence[Callable[[Trial], None]] = (),
+    progress: bool = True,
+) -> Result:
+    """Searches a space for the example with the largest reward.
+
+    An evaluation that raises or returns NaN is recorded as failed, and the search goes
+    on. Ctrl-C ends it, with the result so far. Before each evaluation Python's, NumPy's
+    and torch's generators are seeded for that trial, so a search with a seed repeats as
+    a whole if its evaluations are deterministic; at the end they are set back.
+
+    Args:
+      space: anything that `SearchSpace` takes.
+      evaluate: gets an example and returns its reward, a number where larger is better,
+        or a dict of metrics; or yields such results as it goes, after each epoch for
+        instance, of which the last one counts.
+      algorithm: a name, an `algorithms.Algorithm`, or any `pg.DNAGenerator`.
+      num_examples: how many examples are evaluated; None for no limit.
+      seed: fixes the proposals.
+      objectives: names of the metrics to maximise; `-latency` minimises.
+      where: selects the hyper-values that are decided; the others stay open.
+      constraint: a predicate on the decisions; what it refuses is not proposed.
+      duplicates: 'avoid' proposes no example twice, 'allow' leaves it to the algorithm.
+      early_stopping: asked after each result that `evaluate` yields.
+      stop_rules: callables that take the study and return why it should end, or None.
+      timeout: seconds after which no further evaluation begins.
+      callbacks: called with each `Trial` that has ended.
+      progress: shows the best so far, the time left and failures: live on a terminal, as
+        plain lines elsewhere, not at all if false.
+
+    Example:
+
+    >>> import symnas as sn
+    >>> space = {"x": sn.floatv(-1.0, 1.0), "y": sn.oneof([1, 2, 3])}
+    >>> result = sn.search(space, lambda e: e["y"] - e["x"] ** 2, "random", 60, seed=0,
+    ...                    progress=False)
+    >>> result.best.decisions["y"], round(result.best.reward, 1)
+    (3, 3.0)
+    """
+    if not callable(evaluate):
+        raise TypeError(f"`evaluate` must be callable, got {evaluate!r}.")
+    study = Study(
+        space,
+        algorithm,
+        num_examples,
+        seed=seed,
+        objectives=objectives,
+        where=where,
+        constraint=constraint,
+        duplicates=duplicates,
+        early_stopping=early_stopping,
+        stop_rules=stop_rules,
+        timeout=timeout,
+    )
+    result = Result(study)
+    if num_examples is None and timeout is None and not stop_rules and not study.finite:
+        raise ValueError(
+            "This search would never end: pass `num_examples`, `timeout` or `stop_rules`."
+        )
+    why = "no feedback was given"
+    with _generators_restored(), Progress(result, num_examples, progress) as display:
+        try:
+            while (following := study.next()) is not None:
+                example, feedback = following
+                seed_generators(feedback.seed)
+                _evaluate(evaluate, example, feedback)
+                display.update(feedback.id)
+                for callback in callbacks:
+                    callback(study.trial(feedback.id))
+        except KeyboardInterrupt:
+            why = "interrupted"
+            study.stop("interrupted by the user")
+        finally:
+            study.close(why)
+    return result
+
+
+def _evaluate(
+    evaluate: Callable[[Any], Any], example: Any, feedback: Feedback
+) -> None:
+    """Runs one evaluation to its end, whatever that is."""
+    try:
+        outcome = evaluate(example)
+        if inspect.isgenerator(outcome):
+            for step, metrics in enumerate(outcome, 1):
+                feedback.add_measurement(metrics, step=step)
+                if feedback.should_stop_early():
+                    outcome.close()
+                    break
+            feedback.done()
+        else:
+            feedback(outcome)
+    except Exception as error:
+        feedback.fail(error)
+
+
+def seed_generators(seed: int) -> None:
+    """Seeds the global generators of Python, NumPy and torch."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+@contextmanager
+def _generators_restored() -> Iterator[None]:
+    python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+        torch.set_rng_state(cpu)

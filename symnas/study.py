@@ -1,0 +1,394 @@
+"""A study: proposals of an algorithm, their results, and when to stop."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyglove as pg
+import torch
+from numpy.typing import NDArray
+
+from symnas.algorithm import Algorithm, ProposalRng, PyGloveAlgorithm, _grown
+from symnas.genotype import Genotypes
+from symnas.space import SearchSpace
+from symnas.trial import (
+    COMPLETED,
+    FAILED,
+    PENDING,
+    STATUSES,
+    Feedback,
+    Objectives,
+    Trial,
+)
+
+_REDRAWS = 20  # Of a proposal that is known already or infeasible.
+_LARGEST_LISTED = 1_000_000  # Spaces up to this size are searched for what is unseen.
+_FAILED_BUILDS = 10  # In a row, with no other: then the space itself is at fault.
+
+
+class Study:
+    """The state of one search; `sample` and `search` are loops over it."""
+
+    def __init__(
+        self,
+        space: Any,
+        algorithm: Any,
+        num_examples: int | None,
+        *,
+        seed: int | None,
+        objectives: Sequence[str],
+        where: Callable[[Any], bool] | None,
+        constraint: Callable[[Any], bool] | None,
+        duplicates: str,
+        early_stopping: Any,
+        stop_rules: Sequence[Any],
+        timeout: float | None,
+    ) -> None:
+        _check_arguments(num_examples, seed, duplicates, timeout)
+        self.space = SearchSpace(space, constraint, where)
+        self.algorithm = _algorithm(algorithm)
+        self.num_examples = num_examples
+        self.seed = _fresh_seed() if seed is None else int(seed)
+        self.objectives = Objectives(objectives)
+        self.early_stopping = early_stopping
+        self.stop_rules = list(stop_rules)
+        self.timeout = timeout
+        self.avoid_duplicates = duplicates == "avoid"
+        self.algorithm.setup(self.space, self.seed, len(self.objectives))
+        self.started = time.time()
+        self.why_stopped: str | None = None
+        self.ended = False
+        self.best_id: int | None = None
+        self.completed_at_best = 0  # How many trials were completed with the best one.
+        self.num_ended = [0] * len(STATUSES)
+
+        self._clock = time.perf_counter()
+        self._capacity = 16
+        self._size = 0
+        self._genotypes = np.empty((16, self.space.num_columns))
+        self._rewards = np.full((16, len(self.objectives)), np.nan)
+        self._status = np.zeros(16, np.uint8)
+        self._times = np.zeros((16, 2))
+        self._extras: dict[int, dict[str, Any]] = {}
+        self._seen: set[int] = set()
+        self._unseen: Iterator[Genotypes] | None = None
+        self._failed_builds = 0
+        self._exact_size = self.space.size if self.space.size_is_exact else math.inf
+
+    # --- proposals ----------------------------------------------------------------------
+
+    def next(self) -> tuple[Any, Feedback] | None:
+        """The next example, built, with its feedback; None when the search is over."""
+        while self._goes_on():
+            proposed = self._propose()
+            if proposed is None:
+                self.stop("every example was proposed")
+                return None
+            row, example, error = proposed
+            genotype = np.array(row)
+            trial_id = self._record(genotype)
+            self.algorithm.proposed(genotype)
+            feedback = Feedback(self, trial_id, row)
+            if error is None:
+                self._failed_builds = -1
+                return example, feedback
+            self._build_failed(feedback, error)
+        return None
+
+    def _goes_on(self) -> bool:
+        if self.why_stopped is not None:
+            return False
+        if self.num_examples is not None and self._size >= self.num_examples:
+            self.stop(f"{self.num_examples} examples were proposed")
+        elif self.timeout is not None and self.elapsed >= self.timeout:
+            self.stop(f"{self.timeout} seconds have passed")
+        elif self.avoid_duplicates and len(self._seen) >= self._exact_size:
+            self.stop("every example was proposed")
+        return self.why_stopped is None
+
+    def _propose(self) -> tuple[list[float], Any, BaseException | None] | None:
+        """A genotype that may be proposed and its example, or what went wrong there."""
+        for attempt in range(_REDRAWS + 1):
+            drawn = self.algorithm.draw(1, attempt)
+            if not len(drawn):
+                return None
+            found = self._realize(drawn[0])
+            if found is not None:
+                return found
+        # The algorithm proposes nothing new: take something that it has not proposed.
+        for genotype in self._rest():
+            found = self._realize(genotype)
+            if found is not None:
+                return found
+        if self.avoid_duplicates and self.space.size <= _LARGEST_LISTED:
+            return None
+        return self._realize(self.space.random(self._spare_rng(), 1)[0], allow=True)
+
+    def _realize(
+        self, genotype: Genotypes, allow: bool = False
+    ) -> tuple[list[float], Any, BaseException | None] | None:
+        """Builds the example, unless it is infeasible or known."""
+        if self.avoid_duplicates and not allow and self._known(genotype):
+            return None
+        row: list[float] = genotype.tolist()
+        if not self.space.is_feasible(row):
+            return None
+        try:
+            example, canonical = self._build(row, self._size + 1)
+        except Exception as error:
+            return row, None, error
+        if canonical != row:
+            known = self._known(np.array(canonical))
+            if known and self.avoid_duplicates and not allow:
+                return None
+        return canonical, example, None
+
+    def _build(self, row: list[float], trial_id: int) -> tuple[Any, list[float]]:
+        if not self.space.makes_objects:
+            return self.space.realize(row)
+        # Initial weights depend on the seed and the trial alone.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.trial_seed(trial_id))
+            return self.space.realize(row)
+
+    def _known(self, genotype: Genotypes) -> bool:
+        return hash(genotype.tobytes()) in self._seen
+
+    def _rest(self) -> Iterator[Genotypes]:
+        """What was never proposed, in an order that depends on the seed alone."""
+        if not self.avoid_duplicates or self.space.size > _LARGEST_LISTED:
+            return iter(())
+        if self._unseen is None:
+            listed = list(self.space.enumerate())
+            order = self._spare_rng().permutation(len(listed))
+            self._unseen = (listed[i] for i in order)
+        return self._unseen
+
+    def _spare_rng(self) -> np.random.Generator:
+        number = self.algorithm.num_proposals
+        return ProposalRng(self.seed).at(number, _REDRAWS + 1)
+
+    def _build_failed(self, feedback: Feedback, error: BaseException) -> None:
+        feedback.fail(error)
+        if self._failed_builds >= 0:
+            self._failed_builds += 1
+        if self._failed_builds >= _FAILED_BUILDS:
+            raise ValueError(
+                f"None of the first {_FAILED_BUILDS} examples could be built. The last one "
+                f"had the decisions {feedback.decisions}."
+            ) from error
+
+    # --- records ------------------------------------------------------------------------
+
+    def _record(self, genotype: Genotypes) -> int:
+        if self._size == self._capacity:
+            self._capacity *= 2
+            self._genotypes = _grown(self._genotypes, self._capacity)
+            self._rewards = _grown(self._rewards, self._capacity)
+            self._times = _grown(self._times, self._capacity)
+            self._status = np.resize(self._status, self._capacity)
+        i = self._size
+        self._genotypes[i] = genotype
+        self._rewards[i] = np.nan
+        self._status[i] = PENDING
+        self._times[i, 0] = time.perf_counter()
+        self._size = i + 1
+        self._seen.add(hash(genotype.tobytes()))
+        return i + 1
+
+    def __len__(self) -> int:
+        return self._size
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the search began."""
+        return time.perf_counter() - self._clock
+
+    def extras(self, trial_id: int) -> dict[str, Any]:
+        """What few trials have: metrics, measurements, metadata, an error."""
+        return self._extras.setdefault(trial_id, {})
+
+    def require_open(self, trial_id: int) -> None:
+        status = STATUSES[self._status[trial_id - 1]]
+        if self.ended:
+            raise ValueError(
+                f"The search has ended, and trial {trial_id} is recorded as {status}: no "
+                "more feedback can be given."
+            )
+        if status != "pending":
+            raise ValueError(f"Trial {trial_id} already got feedback: it is {status}.")
+
+    def complete(
+        self, feedback: Feedback, rewards: tuple[float, ...], metrics: dict[str, float]
+    ) -> None:
+        """Ends a trial with its result."""
+        bad = [
+            f"`{name}` is {value}"
+            for name, value in zip(self.objectives.names, rewards, strict=True)
+            if not math.isfinite(value)
+        ]
+        if len(metrics) > len(rewards):
+            self.extras(feedback.id)["metrics"] = metrics
+        if bad:
+            self.end(feedback, FAILED, f"The result cannot be used: {', '.join(bad)}.")
+            return
+        i = feedback.id - 1
+        signed = np.array(rewards) * self.objectives.signs
+        self._rewards[i] = signed
+        if len(signed) == 1 and (
+            self.best_id is None or signed[0] > self._rewards[self.best_id - 1, 0]
+        ):
+            self.best_id = feedback.id
+            self.completed_at_best = self.num_ended[COMPLETED] + 1
+        self.end(feedback, COMPLETED, None)
+
+    def end(self, feedback: Feedback, status: int, error: str | None) -> None:
+        self.require_open(feedback.id)
+        i = feedback.id - 1
+        self._status[i] = status
+        self._times[i, 1] = time.perf_counter() - self._times[i, 0]
+        self.num_ended[status] += 1
+        if error is not None:
+            self.extras(feedback.id)["error"] = error
+        if feedback.measurements:
+            ordered = sorted(feedback.measurements, key=lambda m: m.step)
+            self.extras(feedback.id)["measurements"] = tuple(ordered)
+        if feedback.stopped_early:
+            self.extras(feedback.id)["stopped_early"] = True
+        if status == COMPLETED:
+            self.algorithm.told(i, self._genotypes[i], self._rewards[i])
+        else:
+            self.algorithm.dropped(i)
+        for rule in self.stop_rules:
+            why = rule(self)
+            if why:
+                self.stop(str(why))
+
+    def should_stop_early(self, feedback: Feedback) -> bool:
+        return self.early_stopping is not None and bool(
+            self.early_stopping(feedback, self)
+        )
+
+    def stop(self, why: str) -> None:
+        """Ends the search: nothing more is proposed."""
+        if self.why_stopped is None:
+            self.why_stopped = why
+
+    def close(self, why: str = "no feedback was given") -> None:
+        """Ends the study; what is still pending is recorded as failed."""
+        if self.ended:
+            return
+        for i in np.flatnonzero(self._status[: self._size] == PENDING):
+            self.extras(int(i) + 1)["error"] = why
+            self._status[i] = FAILED
+            self.num_ended[FAILED] += 1
+        self.ended = True
+
+    # --- reading ------------------------------------------------------------------------
+
+    def trial(self, trial_id: int) -> Trial:
+        if not 1 <= trial_id <= self._size:
+            raise IndexError(f"This study has trials 1 to {self._size}, got {trial_id}.")
+        i = trial_id - 1
+        row = self._genotypes[i]
+        extras = self._extras.get(trial_id, {})
+        completed = self._status[i] == COMPLETED
+        rewards = tuple((self._rewards[i] * self.objectives.signs).tolist())
+        named = dict(zip(self.objectives.names, rewards, strict=True)) if completed else {}
+        return Trial(
+            id=trial_id,
+            status=STATUSES[self._status[i]],
+            rewards=rewards if completed else (),
+            decisions=self.space.values(row),
+            genotype=tuple(row.tolist()),
+            metrics={**extras.get("metrics", {}), **named},
+            measurements=extras.get("measurements", ()),
+            seconds=float(self._times[i, 1]),
+            seed=self.trial_seed(trial_id),
+            error=extras.get("error"),
+            metadata=dict(extras.get("metadata", {})),
+            stopped_early=extras.get("stopped_early", False),
+        )
+
+    def rewards(self) -> NDArray[np.float64]:
+        """(n, m), all maximised, NaN for trials without a reward."""
+        return self._rewards[: self._size]
+
+    def statuses(self) -> NDArray[np.uint8]:
+        return self._status[: self._size]
+
+    def build(self, trial_id: int) -> Any:
+        """The example of a trial, made again with the same initial weights."""
+        row = self._genotypes[trial_id - 1].tolist()
+        return self._build(row, trial_id)[0]
+
+    @property
+    def finite(self) -> bool:
+        """Whether the proposals must come to an end by themselves."""
+        return self.avoid_duplicates and self.space.size < math.inf
+
+    def trial_seed(self, trial_id: int) -> int:
+        """31 bits, a hash (splitmix64) of the seed and the trial's id."""
+        x = (self.seed + trial_id * 0x9E3779B97F4A7C15) & _64_BITS
+        x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _64_BITS
+        x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _64_BITS
+        return (x ^ (x >> 31)) >> 33
+
+
+_64_BITS = (1 << 64) - 1
+
+
+def _fresh_seed() -> int:
+    return int(np.random.SeedSequence().generate_state(1)[0])
+
+
+def _check_arguments(
+    num_examples: Any, seed: Any, duplicates: str, timeout: Any
+) -> None:
+    if num_examples is not None and (
+        isinstance(num_examples, bool)
+        or not isinstance(num_examples, (int, np.integer))
+        or num_examples < 0
+    ):
+        raise ValueError(
+            "`num_examples` must be None or a whole number that is not negative, got "
+            f"{num_examples!r}."
+        )
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, (int, np.integer))):
+        raise TypeError(f"`seed` must be None or a whole number, got {seed!r}.")
+    if seed is not None and seed < 0:
+        raise ValueError(f"`seed` must not be negative, got {seed}.")
+    if duplicates not in ("avoid", "allow"):
+        raise ValueError(f"`duplicates` must be 'avoid' or 'allow', got {duplicates!r}.")
+    if timeout is not None and not timeout > 0:
+        raise ValueError(f"`timeout` must be a positive number of seconds, got {timeout!r}.")
+
+
+def _algorithm(algorithm: Any) -> Algorithm:
+    """The algorithm that a name or object stands for."""
+    from symnas import algorithms
+
+    if isinstance(algorithm, Algorithm):
+        return algorithm
+    if isinstance(algorithm, pg.geno.DNAGenerator):
+        return PyGloveAlgorithm(algorithm)
+    if not isinstance(algorithm, str):
+        raise TypeError(
+            "`algorithm` must be a name, a `symnas.algorithms.Algorithm` or a "
+            f"`pg.DNAGenerator`, got {algorithm!r}."
+        )
+    names = algorithms.by_name()
+    if algorithm not in names:
+        close = difflib.get_close_matches(algorithm, names, n=3, cutoff=0.4)
+        hint = f"Did you mean {' or '.join(map(repr, close))}? " if close else ""
+        raise ValueError(
+            f"There is no algorithm {algorithm!r}. {hint}There are "
+            f"{', '.join(map(repr, sorted(names)))}."
+        )
+    made: Algorithm = names[algorithm]()
+    return made
