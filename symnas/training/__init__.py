@@ -1,0 +1,3 @@
+"""Training a model, to learn how good its architecture is."""
+
+from symnas.training.classifier import Classifier as Classifier
