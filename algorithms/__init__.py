@@ -21,9 +21,9 @@ def by_name() -> dict[str, type[Algorithm]]:
     """The algorithms that have a name: `RandomSearch` is 'random_search' and 'random'."""
     found = {}
     for name, value in globals().items():
-        if isinstance(value, type) and issubclass(value, Algorithm):
-            if value not in (Algorithm, PyGloveAlgorithm):
-                found[re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()] = value
+        public = isinstance(value, type) and issubclass(value, Algorithm)
+        if public and value not in (Algorithm, PyGloveAlgorithm):
+            found[re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()] = value
     found["random"] = RandomSearch
     found["grid"] = GridSearch
     return found

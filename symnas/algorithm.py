@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from symnas.genotype import Genotypes
 from symnas.space import SearchSpace
+from symnas.symbolic import register
 from symnas.tree import is_symbolic
 
 
@@ -49,12 +50,13 @@ class History:
         return view
 
     def append(self, genotypes: Genotypes, rewards: NDArray[np.float64]) -> None:
+        """Adds genotypes (n, d) and rewards (n, m)."""
         size = self._size + len(genotypes)
         if size > len(self._genotypes):
             self._genotypes = _grown(self._genotypes, size)
             self._rewards = _grown(self._rewards, size)
         self._genotypes[self._size : size] = genotypes
-        self._rewards[self._size : size] = rewards.reshape(len(genotypes), -1)
+        self._rewards[self._size : size] = rewards
         self._size = size
 
 
@@ -89,6 +91,26 @@ class ProposalRng:
         return self._generator
 
 
+class _Field:
+    """A field of an algorithm, read without PyGlove's inference (4 us each time)."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, owner: Any, kind: Any = None) -> Any:
+        return (
+            self
+            if owner is None
+            else dict.__getitem__(owner._sym_attributes, self.name)
+        )
+
+    def __set__(self, owner: Any, value: Any) -> None:
+        raise AttributeError(
+            f"Fields of algorithms are changed with `rebind({self.name}=...)`, not by "
+            "assignment."
+        )
+
+
 class Algorithm(pg.geno.DNAGenerator):
     """A search algorithm: fields that configure it, `_ask`, and perhaps `_tell`.
 
@@ -115,6 +137,18 @@ class Algorithm(pg.geno.DNAGenerator):
     """
 
     auto_register = False
+
+    __getattribute__ = object.__getattribute__
+    __setattr__ = object.__setattr__
+
+    def __init_subclass__(cls, user_cls: type | None = None) -> None:
+        super().__init_subclass__(user_cls)
+        register(cls)  # JSON may name it.
+
+    @classmethod
+    def _create_sym_attribute(cls, attr_name: str, field: Any) -> Any:
+        del field
+        return _Field(attr_name)
 
     # --- to be implemented ------------------------------------------------------------
 
@@ -217,7 +251,9 @@ class Algorithm(pg.geno.DNAGenerator):
     def told(self, number: int, genotype: Genotypes, rewards: Any) -> None:
         """The same for one proposal, known by its number."""
         self._pending.pop(number, None)
-        self._learn(genotype.reshape(1, -1), np.asarray(rewards, dtype=float).reshape(1, -1))
+        self._learn(
+            genotype.reshape(1, -1), np.asarray(rewards, dtype=float).reshape(1, -1)
+        )
 
     def dropped(self, number: int) -> None:
         """Notes that a proposal will have no reward."""
@@ -308,5 +344,3 @@ class PyGloveAlgorithm(Algorithm):
             self.generator.feedback(
                 dna, tuple(map(float, reward)) if several else float(reward)
             )
-
-

@@ -42,9 +42,7 @@ class _Document(NamedTuple):
 
 def _layout(document: _Document, width: int | None, indent: int, used: int) -> str:
     """The code of a document whose line is indented by `indent` and has `used` more."""
-    flat = [
-        label + _layout(item, None, 0, 0) for label, item in document.items
-    ]
+    flat = [label + _layout(item, None, 0, 0) for label, item in document.items]
     line = f"{document.opening}{', '.join(flat)}{document.closing}"
     if width is None or not flat or indent + used + len(line) + 1 <= width:
         return line
@@ -64,12 +62,10 @@ def _document(value: Any, names: dict[Any, str], seen: set[Any]) -> _Document:
 
 def _names_of_shared(root: Any) -> dict[Any, str]:
     """Objects that stand in several places get a name, which the other places use."""
-    counts: dict[Any, int] = {}
-    for node in tree.walk(root):
-        if isinstance(node, Call):
-            counts[node.sym_token] = counts.get(node.sym_token, 0) + 1
-    repeated = [token for token, count in counts.items() if count > 1]
-    return {token: f"shared_{i}" for i, token in enumerate(repeated, 1)}
+    repeated = tree.repeated_tokens(root)
+    tokens = [n.sym_token for n in tree.walk(root) if isinstance(n, Call)]
+    ordered = dict.fromkeys(token for token in tokens if token in repeated)
+    return {token: f"shared_{i}" for i, token in enumerate(ordered, 1)}
 
 
 def _parts(
@@ -100,16 +96,16 @@ def _call_parts(
 ) -> tuple[str, list[tuple[str, Any]] | None, str]:
     target = value.sym_target
     fields = dict(dict.items(value._sym_attributes))
+    items: list[tuple[str, Any]]
     if target in (tuple, set, frozenset):
-        (items,) = fields.values()
-        labelled = [("", item) for item in list.__iter__(items)]
+        items = [("", item) for item in list.__iter__(*fields.values())]
         if target is tuple:
-            return f"{prefix}(", labelled, ",)" if len(labelled) == 1 else ")"
-        return f"{prefix}{target.__name__}([", labelled, "])"
+            return f"{prefix}(", items, ",)" if len(items) == 1 else ")"
+        return f"{prefix}{target.__name__}([", items, "])"
     plan = tree.CallPlan(target, list(fields))
-    items: list[tuple[str, Any]] = []
-    for name in plan.positional:
-        items.append(("", fields.get(name, plan.defaults.get(name))))
+    items = [
+        ("", fields.get(name, plan.defaults.get(name))) for name in plan.positional
+    ]
     if plan.unpacked is not None:
         items += [("", item) for item in list.__iter__(fields[plan.unpacked])]
     items += [(f"{name}=", fields[name]) for name in plan.keywords]
@@ -137,9 +133,9 @@ def _hyper_parts(value: Any) -> tuple[str, list[tuple[str, Any]], str]:
     items = [("", fields["candidates"])]
     if isinstance(value, hyper.OneOf):
         return "oneof(", items + name, ")"
-    if fields["choices_distinct"] and not fields["choices_sorted"]:
-        if fields["num_choices"] == len(fields["candidates"]):
-            return "permutate(", items + name, ")"
+    free_order = fields["choices_distinct"] and not fields["choices_sorted"]
+    if free_order and fields["num_choices"] == len(fields["candidates"]):
+        return "permutate(", items + name, ")"
     items = [("", fields["num_choices"]), *items]
     items += [] if fields["choices_distinct"] else [("distinct=", False)]
     items += [("sorted=", True)] if fields["choices_sorted"] else []

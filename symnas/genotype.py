@@ -209,13 +209,15 @@ class Layout:
         for branch in range(1, len(self.branches)):
             if needed[branch]:
                 levels.setdefault(depth[branch], []).append(branch)
-        result = []
+        result: list[tuple[NDArray[Any], ...]] = []
         for level in sorted(levels):
             ids = levels[level]
             flat = [entry for branch in ids for entry in self.branches[branch]]
             starts = np.cumsum([0] + [len(self.branches[b]) for b in ids[:-1]])
             table = np.array(flat, dtype=np.int64)
-            result.append((np.array(ids), starts, table[:, 0], table[:, 1], table[:, 2]))
+            result.append(
+                (np.array(ids), starts, table[:, 0], table[:, 1], table[:, 2])
+            )
         return result
 
     def depths(self) -> list[int]:
@@ -349,28 +351,26 @@ class Layout:
         rank = (rng.random(len(children)) * number).astype(np.int64)
         picked = (np.cumsum(free, axis=1) == rank[:, None] + 1).argmax(axis=1)
         draws = rng.random(len(children))
-        rows = np.flatnonzero(number > 0)
-        columns = picked[rows]
+        movable = np.flatnonzero(number > 0)
+        columns = picked[movable]
         grouped = np.array([d.slots > 1 for d in self.owner])[columns]
-        simple, column = rows[~grouped], columns[~grouped]
+        simple, column = movable[~grouped], columns[~grouped]
         count = self.counts[column]
         old = children[simple, column]
         new = np.floor(draws[simple] * (count - 1))
         new += new >= old
         children[simple, column] = np.where(count == 0, draws[simple], new)
-        for row, col in zip(rows[grouped], columns[grouped], strict=True):
-            child = children[row].tolist()
-            self._change_slot(child, int(col), float(draws[row]))
-            children[row] = child
+        for i, col in zip(movable[grouped], columns[grouped], strict=True):
+            child = children[i].tolist()
+            self._change_slot(child, int(col), float(draws[i]))
+            children[i] = child
         return self.activate(children)
 
     def mutate_row(self, row: list[float], rng: np.random.Generator) -> list[float]:
         """The same for one genotype as a list."""
         if self.conditional:
             fresh = self._draw_row(rng)
-            free = [
-                c for c, g in enumerate(row) if g >= 0 and self.owner[c].can_change
-            ]
+            free = [c for c, g in enumerate(row) if g >= 0 and self.owner[c].can_change]
             child = [f if g < 0 else g for g, f in zip(row, fresh, strict=True)]
         else:
             free = self._changeable
@@ -662,7 +662,9 @@ class Layout:
             if INACTIVE in picks:
                 continue
             if group.distinct and len(set(picks)) < len(picks):
-                raise ValueError(f"`{group.label}` needs distinct choices, got {picks}.")
+                raise ValueError(
+                    f"`{group.label}` needs distinct choices, got {picks}."
+                )
             if group.sorted and picks != sorted(picks):
                 raise ValueError(f"`{group.label}` needs sorted choices, got {picks}.")
         filled = [0.0 if gene < 0 else gene for gene in genes]

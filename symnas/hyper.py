@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Literal, NoReturn, TypeVar
 
 import pyglove as pg
@@ -78,7 +79,7 @@ class HyperValue(SymbolicObject):
 
     def dna_spec(self, location: Any = None) -> Any:
         _refuse_tied(self)
-        return super().dna_spec(location)  # type: ignore[misc]
+        return super().dna_spec(location)
 
     def _enter_second_place(self) -> None:
         if getattr(self, "_sym_derived", False):
@@ -101,9 +102,13 @@ def _refuse_tied(value: HyperValue) -> None:
         return
     places = 0
     for node in tree.walk(root):
-        if name is not None and isinstance(node, HyperValue) and node.sym_name == name:
-            places += 1
-        elif tied is not None and getattr(node, "sym_token", None) is tied:
+        if (
+            name is not None
+            and isinstance(node, HyperValue)
+            and node.sym_name == name
+            or tied is not None
+            and getattr(node, "sym_token", None) is tied
+        ):
             places += 1
     if places > 1:
         what = f"The decision `{name}`" if name else "An object with open decisions"
@@ -272,7 +277,7 @@ def oneof(
         "name": _name(name),
         "hints": hints,
     }
-    return _open(OneOf, fields)  # type: ignore[no-any-return]
+    return _open(OneOf, fields)
 
 
 def manyof(
@@ -303,7 +308,9 @@ def manyof(
     """
     items = _candidates("manyof", candidates, name)
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise ValueError(f"`k` of {_called('manyof', name)} must be at least 1, got {k!r}.")
+        raise ValueError(
+            f"`k` of {_called('manyof', name)} must be at least 1, got {k!r}."
+        )
     if distinct and k > len(items):
         raise ValueError(
             f"{_called('manyof', name)} cannot choose {k} distinct candidates out of "
@@ -318,7 +325,7 @@ def manyof(
         "name": _name(name),
         "hints": hints,
     }
-    return _open(ManyOf, fields)  # type: ignore[no-any-return]
+    return _open(ManyOf, fields)
 
 
 def permutate(
@@ -363,8 +370,9 @@ def floatv(
     'float'
     """
     called = _called("floatv", name)
-    low, high = _number(called, "min_value", min_value), _number(
-        called, "max_value", max_value
+    low, high = (
+        _number(called, "min_value", min_value),
+        _number(called, "max_value", max_value),
     )
     if low > high:
         raise ValueError(f"{called}: `min_value` {low} is above `max_value` {high}.")
@@ -383,7 +391,7 @@ def floatv(
         "name": _name(name),
         "hints": hints,
     }
-    return _open(Float, fields)  # type: ignore[no-any-return]
+    return _open(Float, fields)
 
 
 def intv(
@@ -423,7 +431,9 @@ def intv(
     if step < 1:
         raise ValueError(f"`step` of {called} must be at least 1, got {step}.")
     if log and low <= 0:
-        raise ValueError(f"{called}: a logarithmic scale needs `low` above 0, got {low}.")
+        raise ValueError(
+            f"{called}: a logarithmic scale needs `low` above 0, got {low}."
+        )
     fields = {
         "low": low,
         "high": high,
@@ -432,7 +442,7 @@ def intv(
         "name": _name(name),
         "hints": hints,
     }
-    return _open(Int, fields)  # type: ignore[no-any-return]
+    return _open(Int, fields)
 
 
 def derive(fn: Callable[..., T], *values: Any) -> T:
@@ -462,7 +472,7 @@ def derive(fn: Callable[..., T], *values: Any) -> T:
     for inner in tree.walk(node):
         if isinstance(inner, HyperValue):
             object.__setattr__(inner, "_sym_derived", True)
-    return node  # type: ignore[return-value]
+    return node
 
 
 def _refuse_unnamed(value: HyperValue) -> None:
@@ -517,7 +527,7 @@ def _candidates(what: str, candidates: Any, name: str | None) -> list[Any]:
         raise TypeError(
             f"`candidates` of {_called(what, name)} must be a list, got {candidates!r}."
         )
-    if isinstance(candidates, Set):
+    if isinstance(candidates, AbstractSet):
         raise TypeError(
             f"`candidates` of {_called(what, name)} must have an order that is the same "
             f"in every run: pass a list instead of the set {candidates!r}."
@@ -529,7 +539,9 @@ def _candidates(what: str, candidates: Any, name: str | None) -> list[Any]:
             f"`candidates` of {_called(what, name)} must be a list, got {candidates!r}."
         ) from None
     if not items:
-        raise ValueError(f"{_called(what, name)} needs at least one candidate, got none.")
+        raise ValueError(
+            f"{_called(what, name)} needs at least one candidate, got none."
+        )
     return items
 
 
@@ -543,7 +555,9 @@ def _number(called: str, label: str, value: Any) -> float:
     try:
         number = float(value)
     except (TypeError, ValueError):
-        raise TypeError(f"`{label}` of {called} must be a number, got {value!r}.") from None
+        raise TypeError(
+            f"`{label}` of {called} must be a number, got {value!r}."
+        ) from None
     if not math.isfinite(number):
         raise ValueError(f"`{label}` of {called} must be finite, got {value!r}.")
     return number
@@ -554,7 +568,9 @@ def _from_pyglove(value: Any) -> Any:
     if isinstance(value, pg.hyper.Choices):
         fields = dict(value.sym_items())
         kind = OneOf if isinstance(value, pg.hyper.OneOf) else ManyOf
-        _candidates("oneof" if kind is OneOf else "manyof", list(value.candidates), None)
+        _candidates(
+            "oneof" if kind is OneOf else "manyof", list(value.candidates), None
+        )
         return kind._make(fields)
     if isinstance(value, pg.hyper.Float):
         return Float._make(dict(value.sym_items()))

@@ -14,15 +14,19 @@ import torch.nn as _nn
 from symnas.symbolic import Constructor
 
 if TYPE_CHECKING:
-    from torch.nn import *  # noqa: F403
-    from torch.nn import functional as functional
-    from torch.nn import init as init
-    from torch.nn import utils as utils
+    from torch.nn import *
+    from torch.nn import functional as functional  # noqa: PLC0414
+    from torch.nn import init as init  # noqa: PLC0414
+    from torch.nn import utils as utils  # noqa: PLC0414
 
 
 def __getattr__(name: str) -> Any:
     value = getattr(_nn, name)
-    if isinstance(value, type) and issubclass(value, _nn.Module) and value is not _nn.Module:
+    if (
+        isinstance(value, type)
+        and issubclass(value, _nn.Module)
+        and value is not _nn.Module
+    ):
         value = Constructor(value)
     globals()[name] = value
     return value

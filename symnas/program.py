@@ -18,7 +18,14 @@ import pyglove as pg
 from symnas import hyper, tree
 from symnas.genotype import Decision, Entry
 from symnas.symbolic import unrecorded
-from symnas.tree import Call, CallPlan, Foreign, SymbolicDict, SymbolicList, SymbolicObject
+from symnas.tree import (
+    Call,
+    CallPlan,
+    Foreign,
+    SymbolicDict,
+    SymbolicList,
+    SymbolicObject,
+)
 
 # A step makes a value from the values so far, the genotype, and what was copied.
 Step = Callable[[list[Any], Sequence[float], dict[int, Any]], Any]
@@ -38,9 +45,7 @@ class Program:
         which are then search spaces themselves.
     """
 
-    def __init__(
-        self, root: Any, where: Callable[[Any], bool] | None = None
-    ) -> None:
+    def __init__(self, root: Any, where: Callable[[Any], bool] | None = None) -> None:
         self.decisions: list[Decision] = []
         self.branches: list[list[Entry]] = [[]]
         self._where = where
@@ -52,7 +57,7 @@ class Program:
         self._branch_steps: list[list[int]] = [[]]
         self._named: dict[str, tuple[Decision, Any]] = {}
         self._shared: dict[Any, tuple[int, int, Any]] = {}  # Slot, branch and node.
-        self._tied = _repeated_tokens(root)
+        self._tied = tree.repeated_tokens(root)
         self._root = self._run(root)
         self._finish()
 
@@ -109,7 +114,9 @@ class Program:
         self._linked_any = any(self._linked)
         self._opening: list[list[Any]] = [[] for _ in self.branches]
         for decision in self.decisions:
-            for branch, table in zip(decision.branches, decision.children, strict=False):
+            for branch, table in zip(
+                decision.branches, decision.children, strict=False
+            ):
                 if any(child >= 0 for row in table for child in row):
                     self._opening[branch].append((decision.columns, table))
         flat = len(self.branches) == 1
@@ -334,16 +341,6 @@ class Program:
         return decision
 
 
-def _repeated_tokens(root: Any) -> set[Any]:
-    """Tokens of the calls that stand in several places."""
-    seen: set[Any] = set()
-    repeated: set[Any] = set()
-    for node in tree.walk(root):
-        if isinstance(node, Call) and getattr(node, "_sym_tied", False):
-            (repeated if node.sym_token in seen else seen).add(node.sym_token)
-    return repeated
-
-
 def _make_decision(node: Any, fields: Any, column: int, location: Any) -> Decision:
     get = fields.sym_getattr
     common = {"name": node.sym_name, "hints": get("hints"), "location": location}
@@ -353,7 +350,9 @@ def _make_decision(node: Any, fields: Any, column: int, location: Any) -> Decisi
         return Decision("float", column, 0, bounds, scale=scale, **common)
     if isinstance(node, hyper.Int):
         scale = "log" if get("log") else "linear"
-        return Decision("int", column, len(node.values), node.values, scale=scale, **common)
+        return Decision(
+            "int", column, len(node.values), node.values, scale=scale, **common
+        )
     candidates = list(list.__iter__(dict.__getitem__(fields, "candidates")))
     return Decision(
         "choice",
@@ -377,15 +376,14 @@ def _same_choices(first: Any, second: Any) -> bool:
     if type(first) is not type(second):
         return False
     left, right = dict(tree.children(first)), dict(tree.children(second))
-    for key in left:
-        if key in ("candidates", "hints"):
-            continue
-        if left[key] != right.get(key):
+    for key, value in left.items():
+        if key not in ("candidates", "hints") and value != right.get(key):
             return False
     if "candidates" not in left:
         return True
-    one, other = list(list.__iter__(left["candidates"])), list(
-        list.__iter__(right["candidates"])
+    one, other = (
+        list(list.__iter__(left["candidates"])),
+        list(list.__iter__(right["candidates"])),
     )
     return len(one) == len(other) and all(map(_alike, one, other))
 
@@ -449,4 +447,3 @@ def _pick(decision: Decision, slots: list[list[int]]) -> Step:
         return [values[options[int(genotype[column])]] for options, column in places]
 
     return pick_many
-

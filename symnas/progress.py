@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any
+from typing import Any, Self
 
 from rich.console import Console
 from rich.live import Live
@@ -35,7 +35,7 @@ class Progress:
         self._live: Live | None = None
         self._start = self._shown = time.perf_counter()
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         if self._enabled and self._console.is_terminal:
             self._live = Live(
                 self._view(), console=self._console, auto_refresh=False, transient=True
@@ -63,7 +63,9 @@ class Progress:
             self._console.print(self._line(), highlight=False, soft_wrap=True)
             failed = self._result.num_failed
             if failed and not self._result.num_completed:
-                self._console.print(f"No trial was completed. {self._result._why_none()}")
+                self._console.print(
+                    f"No trial was completed. {self._result._why_none()}"
+                )
 
     def _line(self) -> str:
         """One line: counts, best, speed."""
@@ -88,7 +90,9 @@ class Progress:
         table.add_row(Text(self._line()))
         if len(self._result.objectives) == 1 and self._result.num_completed:
             decisions = self._result.best.decisions
-            text = ", ".join(f"{key} = {short(value)}" for key, value in decisions.items())
+            text = ", ".join(
+                f"{key} = {short(value)}" for key, value in decisions.items()
+            )
             table.add_row(Text(f"best: {text}", overflow="ellipsis", no_wrap=True))
         if self._result.num_failed:
             table.add_row(Text(self._last_error(), style="red", no_wrap=True))

@@ -60,9 +60,7 @@ def to_spec(layout: Layout) -> Any:
         if decision.kind == "float":
             low, high = decision.choices
             scale = None if decision.scale == "linear" else decision.scale
-            return pg.geno.Float(
-                min_value=low, max_value=high, scale=scale, **common
-            )
+            return pg.geno.Float(min_value=low, max_value=high, scale=scale, **common)
         candidates = [pg.geno.constant() for _ in range(decision.count)]
         if len(decision.children) == 1:
             for i, child in enumerate(decision.children[0][0]):
@@ -123,7 +121,9 @@ def from_spec(spec: Any) -> tuple[list[Decision], list[list[Entry]]]:
         if element.is_numerical:
             bounds = element.min_value, element.max_value
             scale = element.scale or "linear"
-            decisions.append(Decision("float", column, 0, bounds, scale=scale, **common))
+            decisions.append(
+                Decision("float", column, 0, bounds, scale=scale, **common)
+            )
             return
         if not element.is_categorical:
             raise ValueError(
@@ -171,7 +171,9 @@ def to_dna(layout: Layout, genotype: Sequence[float], spec: Any) -> Any:
             gene = genes[0] if genes[0] >= 0 else 0.0
             return pg.DNA(float(decision.value(gene)))
         if genes[0] < 0:  # PyGlove always decides what stands in several places.
-            genes = [float(slot if decision.distinct else 0) for slot in range(len(genes))]
+            genes = [
+                float(slot if decision.distinct else 0) for slot in range(len(genes))
+            ]
         choices = [choice(decision, slot, int(g)) for slot, g in enumerate(genes)]
         return choices[0] if len(choices) == 1 else pg.DNA(None, choices)
 
@@ -192,7 +194,9 @@ def from_dna(layout: Layout, dna: Any, spec: Any) -> list[float]:
     row = [INACTIVE] * layout.num_columns
 
     def bad(decision: Decision, what: str) -> ValueError:
-        return ValueError(f"{dna!r} does not fit this space: `{decision.label}` {what}.")
+        return ValueError(
+            f"{dna!r} does not fit this space: `{decision.label}` {what}."
+        )
 
     def space(branch: int, node: Any) -> None:
         inside = members[branch]
@@ -212,7 +216,9 @@ def from_dna(layout: Layout, dna: Any, spec: Any) -> list[float]:
             low, high = decision.choices
             value = node.value
             if not isinstance(value, float) or not low <= value <= high:
-                raise bad(decision, f"must be a float from {low} to {high}, got {value!r}")
+                raise bad(
+                    decision, f"must be a float from {low} to {high}, got {value!r}"
+                )
             if math.isnan(value) or node.children:
                 raise bad(decision, f"must be one number, got {node!r}")
             row[decision.column] = decision.gene(value)
@@ -231,7 +237,9 @@ def from_dna(layout: Layout, dna: Any, spec: Any) -> list[float]:
             if below >= 0 and members[below]:
                 space(below, pg.DNA(None, [c.clone(deep=True) for c in child.children]))
             elif child.children:
-                raise bad(decision, f"has nothing to decide below {value}, got {child!r}")
+                raise bad(
+                    decision, f"has nothing to decide below {value}, got {child!r}"
+                )
 
     space(0, dna)
     return row

@@ -109,9 +109,7 @@ def search(
     return result
 
 
-def _evaluate(
-    evaluate: Callable[[Any], Any], example: Any, feedback: Feedback
-) -> None:
+def _evaluate(evaluate: Callable[[Any], Any], example: Any, feedback: Feedback) -> None:
     """Runs one evaluation to its end, whatever that is."""
     try:
         outcome = evaluate(example)

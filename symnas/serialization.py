@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pyglove as pg
 import torch
 
 from symnas import hyper, tree
@@ -36,10 +37,34 @@ _BUILTINS: dict[str, Any] = {
 }
 
 # Pure functions of torch that stand for activations and the like in constructors.
-_TORCH_FUNCTIONS = (
-    "relu selu celu rrelu prelu sigmoid tanh softmax log_softmax sin cos exp log sqrt abs "
-    "square neg erf sign mean sum amax add mul cat stack"
-).split()
+_TORCH_FUNCTIONS = [
+    "relu",
+    "selu",
+    "celu",
+    "rrelu",
+    "prelu",
+    "sigmoid",
+    "tanh",
+    "softmax",
+    "log_softmax",
+    "sin",
+    "cos",
+    "exp",
+    "log",
+    "sqrt",
+    "abs",
+    "square",
+    "neg",
+    "erf",
+    "sign",
+    "mean",
+    "sum",
+    "amax",
+    "add",
+    "mul",
+    "cat",
+    "stack",
+]
 
 
 def to_json(value: Any, indent: int | None = 2) -> str:
@@ -83,14 +108,16 @@ def from_json(text: str | bytes, allow: Sequence[Any] = ()) -> Any:
 def to_data(value: Any) -> Any:
     """The same as `to_json`, as lists, dicts and basic values."""
     try:
-        return _Writer(exact=True).write(tree.convert(value))
+        root = tree.convert(value)
+        return _Writer(root, exact=True).write(root)
     except RecursionError:
         raise TypeError("This object is nested too deeply for JSON.") from None
 
 
 def fingerprint_data(value: Any) -> Any:
     """What identifies a space: as `to_data`, but weights stand for their shapes."""
-    return _Writer(exact=False).write(tree.convert(value))
+    root = tree.convert(value)
+    return _Writer(root, exact=False).write(root)
 
 
 def from_data(data: Any, allow: Sequence[Any] = ()) -> Any:
@@ -98,7 +125,9 @@ def from_data(data: Any, allow: Sequence[Any] = ()) -> Any:
     allowed = {}
     for item in allow:
         target = getattr(item, "__symnas_target__", item)
-        target = target.__symnas_unwrap__() if isinstance(target, Constructor) else target
+        target = (
+            target.__symnas_unwrap__() if isinstance(target, Constructor) else target
+        )
         allowed[qualified_name(target)] = target
     try:
         return tree.convert(_Reader(allowed).read(data, "$"))
@@ -110,10 +139,10 @@ def from_data(data: Any, allow: Sequence[Any] = ()) -> Any:
 
 
 class _Writer:
-    def __init__(self, exact: bool) -> None:
+    def __init__(self, root: Any, exact: bool) -> None:
         self.exact = exact
+        self.repeated = tree.repeated_tokens(root)
         self.numbers: dict[Any, int] = {}
-        self.written: set[Any] = set()
 
     def write(self, node: Any) -> Any:
         if isinstance(node, (SymbolicList, SymbolicDict, Call, hyper.HyperValue)):
@@ -128,9 +157,9 @@ class _Writer:
 
     def _node(self, node: Any) -> Any:
         if isinstance(node, SymbolicList):
-            return [self.write(item) for item in list.__iter__(node)]
+            return [self.write(item) for _, item in tree.children(node)]
         if isinstance(node, SymbolicDict):
-            return {"dict": {k: self.write(v) for k, v in dict.items(node)}}
+            return {"dict": {key: self.write(v) for key, v in tree.children(node)}}
         if isinstance(node, Call):
             return self._call(node)
         fields = {
@@ -151,21 +180,17 @@ class _Writer:
         return {kind: candidates, **fields}
 
     def _call(self, node: Call) -> Any:
-        tied = getattr(node, "_sym_tied", False)
-        if tied and node.sym_token in self.written:
+        if node.sym_token in self.numbers:
             return {"shared": self.numbers[node.sym_token]}
         data: dict[str, Any] = {"call": self._name(node.sym_target)}
-        if tied:
-            self.written.add(node.sym_token)
+        if node.sym_token in self.repeated:
             data["number"] = self.numbers[node.sym_token] = len(self.numbers) + 1
-        data["fields"] = {
-            key: self.write(item) for key, item in dict.items(node._sym_attributes)
-        }
+        data["fields"] = {key: self.write(item) for key, item in tree.children(node)}
         return data
 
     def _name(self, target: Any) -> str:
-        name = _torch_name(target) or qualified_name_or_none(target)
-        if name is None or "<" in name:
+        name = _public_name(target) or qualified_name_or_none(target)
+        if name is None or "<lambda>" in name:
             raise TypeError(
                 f"{target!r} cannot be named in JSON or in the fingerprint of a space. "
                 "Define it with `def` at module level and put `@symnas.symbolize` on it."
@@ -194,6 +219,9 @@ class _Writer:
             return {"bytes": base64.b64encode(value).decode()}
         if isinstance(value, range):
             return {"range": [value.start, value.stop, value.step]}
+        if isinstance(value, pg.Object) and _is_registered(type(value)):
+            fields = {key: self.write(item) for key, item in value.sym_items()}
+            return {"call": self._name(type(value)), "fields": fields}
         if isinstance(value, type) or callable(value):
             return {"object": self._name(value)}
         if not self.exact:
@@ -205,8 +233,13 @@ class _Writer:
         if type(value) in (list, dict, set):
             if type(value) is list:
                 return {"list": [self.write(tree.convert(item)) for item in value]}
-            pairs = value.items() if isinstance(value, dict) else ((v, 0) for v in value)
-            items = [[self.write(tree.convert(k)), self.write(tree.convert(v))] for k, v in pairs]
+            pairs = (
+                value.items() if isinstance(value, dict) else ((v, 0) for v in value)
+            )
+            items = [
+                [self.write(tree.convert(k)), self.write(tree.convert(v))]
+                for k, v in pairs
+            ]
             if type(value) is dict:
                 return {"pairs": items}
             return {"set": sorted((k for k, _ in items), key=repr)}
@@ -221,6 +254,10 @@ class _Writer:
             shapes = {k: list(v.shape) for k, v in value.state_dict().items()}
             return {"module": type(value).__qualname__, "state": shapes}
         return {"value": type(value).__qualname__}
+
+
+def _is_registered(kind: type) -> bool:
+    return registered(qualified_name(kind)) is kind
 
 
 def _stable_repr(value: Any) -> str:
@@ -242,9 +279,13 @@ def qualified_name_or_none(target: Any) -> str | None:
     return qualified_name(target)
 
 
-def _torch_name(target: Any) -> str | None:
+def _public_name(target: Any) -> str | None:
+    """The name under which torch offers something, if it may be read back."""
     name = getattr(target, "__name__", "")
-    for prefix, space in (("torch.nn", torch.nn), ("torch.nn.functional", torch.nn.functional)):
+    for prefix, space in (
+        ("torch.nn", torch.nn),
+        ("torch.nn.functional", torch.nn.functional),
+    ):
         if getattr(space, name, None) is target:
             return f"{prefix}.{name}"
     if name in _TORCH_FUNCTIONS and getattr(torch, name, None) is target:
@@ -299,9 +340,12 @@ class _Reader:
         self._only(data, ("call", "number", "fields"), path)
         target = self._find(name, path)
         if not isinstance(data.get("fields"), dict):
-            raise ValueError(f"{path}: a call needs `fields`, got {data.get('fields')!r}.")
+            raise ValueError(
+                f"{path}: a call needs `fields`, got {data.get('fields')!r}."
+            )
         fields = {
-            key: self.read(item, f"{path}.{key}") for key, item in data["fields"].items()
+            key: self.read(item, f"{path}.{key}")
+            for key, item in data["fields"].items()
         }
         parameters = tree.signature(target).parameters
         for key, value in fields.items():
@@ -312,7 +356,11 @@ class _Reader:
             if wanted is not None and type(value) is not wanted:
                 raise ValueError(f"{path}.{key} must be a {wanted.__name__}.")
         for key, parameter in parameters.items():
-            required = parameter.default is parameter.empty and int(parameter.kind) in (0, 1, 3)
+            required = parameter.default is parameter.empty and int(parameter.kind) in (
+                0,
+                1,
+                3,
+            )
             if required and key not in fields:
                 raise ValueError(f"{path}: `{name}` needs the parameter {key!r}.")
         node = tree.make_call(target, fields)
@@ -396,13 +444,17 @@ class _Reader:
         hints = self.read(data.get("hints"), path)
         return self._checked(
             path,
-            lambda: hyper.intv(low, high, step, log, name=data.get("name"), hints=hints),
+            lambda: hyper.intv(
+                low, high, step, log, name=data.get("name"), hints=hints
+            ),
         )
 
     def _float(self, text: Any, data: Mapping[str, Any], path: str) -> float:
         self._only(data, ("float",), path)
         if text not in ("inf", "-inf", "nan"):
-            raise ValueError(f"{path}: `float` must be 'inf', '-inf' or 'nan', got {text!r}.")
+            raise ValueError(
+                f"{path}: `float` must be 'inf', '-inf' or 'nan', got {text!r}."
+            )
         return float(text)
 
     def _dtype(self, name: Any, data: Mapping[str, Any], path: str) -> torch.dtype:
@@ -444,7 +496,7 @@ class _Reader:
                 return found
         if space == "torch.nn.functional" and not last.startswith("_"):
             found = vars(torch.nn.functional).get(last)
-            if callable(found) and _torch_name(found) == name:
+            if callable(found) and _public_name(found) == name:
                 return found
         if space == "torch" and last in _TORCH_FUNCTIONS:
             return getattr(torch, last)
@@ -469,7 +521,9 @@ class _Reader:
     def _only(data: Mapping[str, Any], keys: Sequence[str], path: str) -> Sequence[str]:
         unknown = [key for key in data if key not in keys]
         if unknown:
-            raise ValueError(f"{path}: unknown keys {unknown}; it may have {list(keys)}.")
+            raise ValueError(
+                f"{path}: unknown keys {unknown}; it may have {list(keys)}."
+            )
         return keys
 
     @staticmethod

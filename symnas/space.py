@@ -61,6 +61,7 @@ class SearchSpace:
         self.constraint = constraint
         self._source: Any = None  # The symbolic tree, where there is one.
         self._spec: Any = None
+        self._origin: Any = space
         self._maker: Program | Trace | None = None
         branches: Sequence[Sequence[Entry]] = [[]]
         if isinstance(space, SearchSpace):
@@ -68,7 +69,7 @@ class SearchSpace:
             if where is not None and space._source is None:
                 raise ValueError("`where` needs a symbolic space.")
             space = space._origin if where is None else space._source
-        self._origin = space
+            self._origin = space
         decisions: Sequence[Decision]
         if isinstance(space, pg.DNASpec):
             decisions, branches = pyglove_bridge.from_spec(space)
@@ -88,7 +89,11 @@ class SearchSpace:
             self._maker = Program(self._source, where)
             decisions, branches = self._maker.decisions, self._maker.branches
         if not decisions:
-            what = description.describe(self._source) if self._source is not None else repr(space)
+            what = (
+                description.describe(self._source)
+                if self._source is not None
+                else repr(space)
+            )
             raise ValueError(
                 f"There is nothing to search: no hyper-value {'selected ' if where else ''}"
                 f"in {what[:500]}. Put `symnas.oneof([...])` or another hyper-value where "
@@ -187,7 +192,7 @@ class SearchSpace:
         """Children (n, d) that take each decision from one of two parents."""
         return self.layout.crossover(first, second, rng)
 
-    def neighbors(self, genotype: Sequence[float]) -> Genotypes:
+    def neighbors(self, genotype: Sequence[float] | Genotypes) -> Genotypes:
         """All genotypes (m, d) that differ from one in a single decision.
 
         Floats move by a tenth of their scale, ints to the next value.
@@ -213,18 +218,19 @@ class SearchSpace:
         """The genotype (d,) with inactive decisions at -1; raises `ValueError` if bad."""
         return self.layout.check(genotype)
 
-    def is_feasible(self, genotype: Sequence[float]) -> bool:
+    def is_feasible(self, genotype: Sequence[float] | Genotypes) -> bool:
         """Whether the constraint accepts a genotype."""
         return self.constraint is None or bool(self.constraint(self.values(genotype)))
 
     # --- examples -------------------------------------------------------------------
 
-    def values(self, genotype: Sequence[float]) -> dict[str, Any]:
+    def values(self, genotype: Sequence[float] | Genotypes) -> dict[str, Any]:
         """The active decisions by name or path, with the values they have.
 
         A candidate that is built, as a layer, is given as its code.
         """
         result: dict[str, Any] = {}
+        genotype = list(map(float, genotype))
         for decision in self.decisions:
             column = decision.column
             if genotype[column] < 0:
@@ -237,7 +243,7 @@ class SearchSpace:
             result[decision.label] = chosen if decision.many else chosen[0]
         return result
 
-    def build(self, genotype: Sequence[float]) -> Any:
+    def build(self, genotype: Sequence[float] | Genotypes) -> Any:
         """The example that a genotype stands for, made anew."""
         return self.realize(self.check(genotype).tolist())[0]
 
@@ -252,7 +258,9 @@ class SearchSpace:
             for decision in met:
                 for slot, column in enumerate(decision.columns):
                     first = slot if decision.distinct else 0
-                    canonical[column] = row[column] if row[column] >= 0 else float(first)
+                    canonical[column] = (
+                        row[column] if row[column] >= 0 else float(first)
+                    )
             return example, canonical
         if self._maker is None:
             return self.to_dna(np.array(row)), row
@@ -260,7 +268,7 @@ class SearchSpace:
         attach(example, Example(functools.partial(self.symbolic, row)))
         return example, row
 
-    def symbolic(self, genotype: Sequence[float]) -> Any:
+    def symbolic(self, genotype: Sequence[float] | Genotypes) -> Any:
         """The symbolic form of an example: its constructor calls, not made."""
         if not isinstance(self._maker, Program):
             raise ValueError(
@@ -276,9 +284,9 @@ class SearchSpace:
         """The space as PyGlove sees it: a `pg.DNASpec`."""
         return self._spec or pyglove_bridge.to_spec(self.layout)
 
-    def to_dna(self, genotype: Sequence[float]) -> Any:
+    def to_dna(self, genotype: Sequence[float] | Genotypes) -> Any:
         """The `pg.DNA` of a genotype."""
-        return pyglove_bridge.to_dna(self.layout, genotype, self.dna_spec)
+        return pyglove_bridge.to_dna(self.layout, list(genotype), self.dna_spec)
 
     def from_dna(self, dna: Any) -> Genotypes:
         """The genotype (d,) of a `pg.DNA`.
@@ -297,7 +305,9 @@ class SearchSpace:
         """JSON text of the space, read by `SearchSpace.from_json`."""
         if self._source is not None:
             return json.dumps({"space": serialization.to_data(self._source)})
-        branches = [[list(entry) for entry in entries] for entries in self.layout.branches]
+        branches = [
+            [list(entry) for entry in entries] for entries in self.layout.branches
+        ]
         decisions = [_decision_data(d) for d in self.decisions]
         return json.dumps({"decisions": decisions, "branches": branches})
 
@@ -361,7 +371,9 @@ class _Description:
             columns = [c for d in self.decisions for c in d.columns]
             valid = columns == list(range(len(columns))) and self.branches[0] == []
         except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise ValueError(f"This JSON does not hold a search space: {error!r}") from None
+            raise ValueError(
+                f"This JSON does not hold a search space: {error!r}"
+            ) from None
         if not valid:
             raise ValueError("The columns of this space are not in order.")
 
@@ -369,7 +381,9 @@ class _Description:
 def _decision_data(decision: Decision) -> dict[str, Any]:
     if decision.kind == "choice":
         choices = [_shown(c) for c in decision.choices]
-        choices = [c if isinstance(c, (bool, int, float, str)) else repr(c) for c in choices]
+        choices = [
+            c if isinstance(c, (bool, int, float, str)) else repr(c) for c in choices
+        ]
     elif decision.kind == "int":
         values = decision.choices
         assert isinstance(values, range)

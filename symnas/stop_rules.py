@@ -28,11 +28,10 @@ class TargetReached:
     def __call__(self, study: Any) -> str | None:
         if len(study.objectives) > 1:
             raise ValueError("`TargetReached` needs a single objective.")
-        if study.best_id is None:
+        target = self.reward * study.objectives.signs[0]
+        if study.best_reward < target:
             return None
-        best = float(study.rewards()[study.best_id - 1, 0] * study.objectives.signs[0])
-        reached = best * study.objectives.signs[0] >= self.reward * study.objectives.signs[0]
-        return f"the target {self.reward} was reached" if reached else None
+        return f"the target {self.reward} was reached"
 
 
 @dataclasses.dataclass(frozen=True)

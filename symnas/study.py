@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import time
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ import pyglove as pg
 import torch
 from numpy.typing import NDArray
 
-from symnas.algorithm import Algorithm, ProposalRng, PyGloveAlgorithm, _grown
+from symnas.algorithm import Algorithm, ProposalRng, PyGloveAlgorithm
 from symnas.genotype import Genotypes
 from symnas.space import SearchSpace
 from symnas.trial import (
@@ -29,6 +30,10 @@ from symnas.trial import (
 _REDRAWS = 20  # Of a proposal that is known already or infeasible.
 _LARGEST_LISTED = 1_000_000  # Spaces up to this size are searched for what is unseen.
 _FAILED_BUILDS = 10  # In a row, with no other: then the space itself is at fault.
+
+
+# A genotype as list and array, its example, and the error if it could not be built.
+_Proposed = tuple[list[float], Genotypes, Any, BaseException | None]
 
 
 class Study:
@@ -58,22 +63,24 @@ class Study:
         self.early_stopping = early_stopping
         self.stop_rules = list(stop_rules)
         self.timeout = timeout
+        self._no_rewards = [math.nan] * len(self.objectives)
         self.avoid_duplicates = duplicates == "avoid"
         self.algorithm.setup(self.space, self.seed, len(self.objectives))
         self.started = time.time()
         self.why_stopped: str | None = None
         self.ended = False
         self.best_id: int | None = None
+        self.best_reward = -math.inf
         self.completed_at_best = 0  # How many trials were completed with the best one.
         self.num_ended = [0] * len(STATUSES)
 
         self._clock = time.perf_counter()
-        self._capacity = 16
-        self._size = 0
-        self._genotypes = np.empty((16, self.space.num_columns))
-        self._rewards = np.full((16, len(self.objectives)), np.nan)
-        self._status = np.zeros(16, np.uint8)
-        self._times = np.zeros((16, 2))
+        # One column for each thing known of every trial: 8 bytes and no object each.
+        self._genes = array("d")
+        self._rewards = array("d")
+        self._status = array("B")
+        self._begun = array("d")
+        self._seconds = array("d")
         self._extras: dict[int, dict[str, Any]] = {}
         self._seen: set[int] = set()
         self._unseen: Iterator[Genotypes] | None = None
@@ -89,11 +96,10 @@ class Study:
             if proposed is None:
                 self.stop("every example was proposed")
                 return None
-            row, example, error = proposed
-            genotype = np.array(row)
-            trial_id = self._record(genotype)
+            row, genotype, example, error = proposed
+            trial_id = self._record(row, genotype)
             self.algorithm.proposed(genotype)
-            feedback = Feedback(self, trial_id, row)
+            feedback = Feedback(self, trial_id, genotype)
             if error is None:
                 self._failed_builds = -1
                 return example, feedback
@@ -103,7 +109,7 @@ class Study:
     def _goes_on(self) -> bool:
         if self.why_stopped is not None:
             return False
-        if self.num_examples is not None and self._size >= self.num_examples:
+        if self.num_examples is not None and len(self) >= self.num_examples:
             self.stop(f"{self.num_examples} examples were proposed")
         elif self.timeout is not None and self.elapsed >= self.timeout:
             self.stop(f"{self.timeout} seconds have passed")
@@ -111,7 +117,7 @@ class Study:
             self.stop("every example was proposed")
         return self.why_stopped is None
 
-    def _propose(self) -> tuple[list[float], Any, BaseException | None] | None:
+    def _propose(self) -> _Proposed | None:
         """A genotype that may be proposed and its example, or what went wrong there."""
         for attempt in range(_REDRAWS + 1):
             drawn = self.algorithm.draw(1, attempt)
@@ -129,24 +135,26 @@ class Study:
             return None
         return self._realize(self.space.random(self._spare_rng(), 1)[0], allow=True)
 
-    def _realize(
-        self, genotype: Genotypes, allow: bool = False
-    ) -> tuple[list[float], Any, BaseException | None] | None:
+    def _realize(self, genotype: Genotypes, allow: bool = False) -> _Proposed | None:
         """Builds the example, unless it is infeasible or known."""
-        if self.avoid_duplicates and not allow and self._known(genotype):
+        avoid = self.avoid_duplicates and not allow
+        if avoid and self._known(genotype):
             return None
         row: list[float] = genotype.tolist()
         if not self.space.is_feasible(row):
             return None
         try:
-            example, canonical = self._build(row, self._size + 1)
-        except Exception as error:
-            return row, None, error
-        if canonical != row:
-            known = self._known(np.array(canonical))
-            if known and self.avoid_duplicates and not allow:
-                return None
-        return canonical, example, None
+            example, canonical = self._build(row, len(self) + 1)
+        except Exception as error:  # Whatever a constructor raises fails the trial.
+            return row, genotype, None, error
+        if canonical is row:
+            return row, genotype, example, None
+        genotype = np.array(canonical)
+        return (
+            None
+            if avoid and self._known(genotype)
+            else (canonical, genotype, example, None)
+        )
 
     def _build(self, row: list[float], trial_id: int) -> tuple[Any, list[float]]:
         if not self.space.makes_objects:
@@ -185,24 +193,22 @@ class Study:
 
     # --- records ------------------------------------------------------------------------
 
-    def _record(self, genotype: Genotypes) -> int:
-        if self._size == self._capacity:
-            self._capacity *= 2
-            self._genotypes = _grown(self._genotypes, self._capacity)
-            self._rewards = _grown(self._rewards, self._capacity)
-            self._times = _grown(self._times, self._capacity)
-            self._status = np.resize(self._status, self._capacity)
-        i = self._size
-        self._genotypes[i] = genotype
-        self._rewards[i] = np.nan
-        self._status[i] = PENDING
-        self._times[i, 0] = time.perf_counter()
-        self._size = i + 1
+    def _record(self, row: list[float], genotype: Genotypes) -> int:
+        self._genes.extend(row)
+        self._rewards.extend(self._no_rewards)
+        self._status.append(PENDING)
+        self._begun.append(time.perf_counter())
+        self._seconds.append(math.nan)
         self._seen.add(hash(genotype.tobytes()))
-        return i + 1
+        return len(self._status)
 
     def __len__(self) -> int:
-        return self._size
+        return len(self._status)
+
+    def row(self, trial_id: int) -> list[float]:
+        """The genotype (d,) of a trial."""
+        width = self.space.num_columns
+        return self._genes[(trial_id - 1) * width : trial_id * width].tolist()
 
     @property
     def elapsed(self) -> float:
@@ -227,31 +233,33 @@ class Study:
         self, feedback: Feedback, rewards: tuple[float, ...], metrics: dict[str, float]
     ) -> None:
         """Ends a trial with its result."""
-        bad = [
-            f"`{name}` is {value}"
-            for name, value in zip(self.objectives.names, rewards, strict=True)
-            if not math.isfinite(value)
-        ]
         if len(metrics) > len(rewards):
             self.extras(feedback.id)["metrics"] = metrics
-        if bad:
-            self.end(feedback, FAILED, f"The result cannot be used: {', '.join(bad)}.")
+        if not all(map(math.isfinite, rewards)):
+            given = zip(self.objectives.names, rewards, strict=True)
+            bad = ", ".join(f"`{n}` is {r}" for n, r in given if not math.isfinite(r))
+            self.end(feedback, FAILED, f"The result cannot be used: {bad}.")
             return
-        i = feedback.id - 1
-        signed = np.array(rewards) * self.objectives.signs
-        self._rewards[i] = signed
-        if len(signed) == 1 and (
-            self.best_id is None or signed[0] > self._rewards[self.best_id - 1, 0]
-        ):
+        signed = [
+            r * sign for r, sign in zip(rewards, self.objectives.signs, strict=True)
+        ]
+        width = len(signed)
+        self._rewards[(feedback.id - 1) * width : feedback.id * width] = array(
+            "d", signed
+        )
+        if width == 1 and signed[0] > self.best_reward:
+            self.best_reward = signed[0]
             self.best_id = feedback.id
             self.completed_at_best = self.num_ended[COMPLETED] + 1
         self.end(feedback, COMPLETED, None)
+        self.algorithm.told(feedback.id - 1, feedback._genotype, signed)
 
     def end(self, feedback: Feedback, status: int, error: str | None) -> None:
+        """Ends a trial, whose result, if any, is recorded already."""
         self.require_open(feedback.id)
         i = feedback.id - 1
         self._status[i] = status
-        self._times[i, 1] = time.perf_counter() - self._times[i, 0]
+        self._seconds[i] = time.perf_counter() - self._begun[i]
         self.num_ended[status] += 1
         if error is not None:
             self.extras(feedback.id)["error"] = error
@@ -260,9 +268,7 @@ class Study:
             self.extras(feedback.id)["measurements"] = tuple(ordered)
         if feedback.stopped_early:
             self.extras(feedback.id)["stopped_early"] = True
-        if status == COMPLETED:
-            self.algorithm.told(i, self._genotypes[i], self._rewards[i])
-        else:
+        if status != COMPLETED:
             self.algorithm.dropped(i)
         for rule in self.stop_rules:
             why = rule(self)
@@ -283,32 +289,36 @@ class Study:
         """Ends the study; what is still pending is recorded as failed."""
         if self.ended:
             return
-        for i in np.flatnonzero(self._status[: self._size] == PENDING):
-            self.extras(int(i) + 1)["error"] = why
-            self._status[i] = FAILED
-            self.num_ended[FAILED] += 1
+        for i, status in enumerate(self._status):
+            if status == PENDING:
+                self.extras(i + 1)["error"] = why
+                self._status[i] = FAILED
+                self.num_ended[FAILED] += 1
         self.ended = True
 
     # --- reading ------------------------------------------------------------------------
 
     def trial(self, trial_id: int) -> Trial:
-        if not 1 <= trial_id <= self._size:
-            raise IndexError(f"This study has trials 1 to {self._size}, got {trial_id}.")
-        i = trial_id - 1
-        row = self._genotypes[i]
+        if not 1 <= trial_id <= len(self):
+            raise IndexError(f"This study has trials 1 to {len(self)}, got {trial_id}.")
+        i, width = trial_id - 1, len(self.objectives)
+        row = self.row(trial_id)
         extras = self._extras.get(trial_id, {})
-        completed = self._status[i] == COMPLETED
-        rewards = tuple((self._rewards[i] * self.objectives.signs).tolist())
-        named = dict(zip(self.objectives.names, rewards, strict=True)) if completed else {}
+        rewards: tuple[float, ...] = ()
+        if self._status[i] == COMPLETED:
+            signed = self._rewards[i * width : trial_id * width]
+            signs = self.objectives.signs
+            rewards = tuple(r * sign for r, sign in zip(signed, signs, strict=True))
+        named = dict(zip(self.objectives.names, rewards, strict=False))
         return Trial(
             id=trial_id,
             status=STATUSES[self._status[i]],
-            rewards=rewards if completed else (),
+            rewards=rewards,
             decisions=self.space.values(row),
-            genotype=tuple(row.tolist()),
+            genotype=tuple(row),
             metrics={**extras.get("metrics", {}), **named},
             measurements=extras.get("measurements", ()),
-            seconds=float(self._times[i, 1]),
+            seconds=self._seconds[i],
             seed=self.trial_seed(trial_id),
             error=extras.get("error"),
             metadata=dict(extras.get("metadata", {})),
@@ -317,15 +327,14 @@ class Study:
 
     def rewards(self) -> NDArray[np.float64]:
         """(n, m), all maximised, NaN for trials without a reward."""
-        return self._rewards[: self._size]
+        return np.array(self._rewards).reshape(len(self), len(self.objectives))
 
     def statuses(self) -> NDArray[np.uint8]:
-        return self._status[: self._size]
+        return np.array(self._status)
 
     def build(self, trial_id: int) -> Any:
         """The example of a trial, made again with the same initial weights."""
-        row = self._genotypes[trial_id - 1].tolist()
-        return self._build(row, trial_id)[0]
+        return self._build(self.row(trial_id), trial_id)[0]
 
     @property
     def finite(self) -> bool:
@@ -359,14 +368,20 @@ def _check_arguments(
             "`num_examples` must be None or a whole number that is not negative, got "
             f"{num_examples!r}."
         )
-    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, (int, np.integer))):
+    if seed is not None and (
+        isinstance(seed, bool) or not isinstance(seed, (int, np.integer))
+    ):
         raise TypeError(f"`seed` must be None or a whole number, got {seed!r}.")
     if seed is not None and seed < 0:
         raise ValueError(f"`seed` must not be negative, got {seed}.")
     if duplicates not in ("avoid", "allow"):
-        raise ValueError(f"`duplicates` must be 'avoid' or 'allow', got {duplicates!r}.")
+        raise ValueError(
+            f"`duplicates` must be 'avoid' or 'allow', got {duplicates!r}."
+        )
     if timeout is not None and not timeout > 0:
-        raise ValueError(f"`timeout` must be a positive number of seconds, got {timeout!r}.")
+        raise ValueError(
+            f"`timeout` must be a positive number of seconds, got {timeout!r}."
+        )
 
 
 def _algorithm(algorithm: Any) -> Algorithm:

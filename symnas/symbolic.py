@@ -319,7 +319,7 @@ def _symbolize_function(target: F) -> F:
     return wrapper  # type: ignore[return-value]
 
 
-def _symbolize_class(cls: type) -> None:
+def _symbolize_class(cls: Any) -> None:
     if getattr(cls.__dict__.get("__new__"), "__symnas__", False):
         return
     own_new = cls.__dict__.get("__new__")
@@ -339,10 +339,10 @@ def _symbolize_class(cls: type) -> None:
 
     new.__symnas__ = True  # type: ignore[attr-defined]
     new.__name__ = "__new__"
-    cls.__new__ = staticmethod(new)  # type: ignore[method-assign, assignment]
+    cls.__new__ = staticmethod(new)
 
 
-def _record_init(kind: type) -> None:
+def _record_init(kind: Any) -> None:
     """Makes the outermost `__init__` of `kind` leave a record."""
     init = kind.__init__
     if init is object.__init__ or getattr(init, "__symnas__", None) is kind:
@@ -364,7 +364,7 @@ def _record_init(kind: type) -> None:
         _recorded(self, kind, kept_args, kept_kwargs)
 
     wrapper.__symnas__ = kind  # type: ignore[attr-defined]
-    kind.__init__ = wrapper  # type: ignore[method-assign, misc]
+    kind.__init__ = wrapper
 
 
 class Constructor:
@@ -416,7 +416,7 @@ class Constructor:
         return _unwrapped(other) | self._cls
 
     def __getitem__(self, item: Any) -> Any:
-        return self._cls[item]  # type: ignore[index]
+        return self._cls[item]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__dict__["_cls"], name)
@@ -437,5 +437,3 @@ class Constructor:
 
 def _unwrapped(value: Any) -> Any:
     return value._cls if isinstance(value, Constructor) else value
-
-

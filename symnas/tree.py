@@ -203,7 +203,7 @@ class SymbolicObject(_Node, pg.Object):
         raise TypeError("Symbolic objects are read by `symnas.from_json`.")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if not name.startswith("_") and not name.startswith("sym_"):
+        if not name.startswith(("_", "sym_")):
             raise AttributeError(
                 f"Symbolic objects are changed with `rebind({name}=...)`, "
                 f"not by assigning to `{name}`."
@@ -250,7 +250,7 @@ class Call(SymbolicObject):
         )
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name.startswith("sym_"):
+        if name.startswith(("_", "sym_")):
             raise AttributeError(name)
         parameter = signature(self.sym_target).parameters.get(name)
         if parameter is not None and parameter.default is not parameter.empty:
@@ -450,8 +450,8 @@ def _pyglove_space(value: Any) -> bool:
 
 # Set by `symnas.hyper` and `symnas.symbolic`: hyper-values of PyGlove become ours,
 # and modules whose constructor call was recorded become that call.
-from_pyglove: Callable[[Any], Any]
-from_module: Callable[[torch.nn.Module], Call | None]
+from_pyglove: Callable[[Any], Any] = NotImplemented
+from_module: Callable[[torch.nn.Module], Call | None] = NotImplemented
 
 
 def convert(value: Any) -> Any:
@@ -475,9 +475,7 @@ def convert(value: Any) -> Any:
             return call(kind, [[(key, item) for key, item in value.items()]], {})
         return Foreign(value)
     if isinstance(value, (torch.nn.Module, torch.Tensor)):
-        recorded = (
-            from_module(value) if isinstance(value, torch.nn.Module) else None
-        )
+        recorded = from_module(value) if isinstance(value, torch.nn.Module) else None
         return Foreign(value) if recorded is None else recorded
     if isinstance(value, (list, tuple, set, frozenset)):
         if is_symbolic(value) or _holds_modules(value):
@@ -545,6 +543,16 @@ def walk(node: Any) -> Iterator[Any]:
         node = stack.pop()
         yield node
         stack.extend([value for _, value in children(node)][::-1])
+
+
+def repeated_tokens(root: Any) -> set[Token]:
+    """Tokens of the calls that stand in several places."""
+    seen: set[Token] = set()
+    repeated: set[Token] = set()
+    for node in walk(root):
+        if isinstance(node, Call) and getattr(node, "_sym_tied", False):
+            (repeated if node.sym_token in seen else seen).add(node.sym_token)
+    return repeated
 
 
 def copy_tree(root: Any, deep: bool = False) -> Any:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 if TYPE_CHECKING:
+    from symnas.genotype import Genotypes
     from symnas.study import Study
 
 Status = Literal["pending", "completed", "failed", "skipped"]
@@ -63,7 +64,9 @@ class Trial:
         """The reward; raises `ValueError` if there is none, or there are several."""
         if self.status != "completed":
             why = f": {self.error}" if self.error else ""
-            raise ValueError(f"Trial {self.id} has no reward, it is {self.status}{why}.")
+            raise ValueError(
+                f"Trial {self.id} has no reward, it is {self.status}{why}."
+            )
         if len(self.rewards) > 1:
             raise ValueError(
                 f"Trial {self.id} has {len(self.rewards)} objectives: use `rewards`."
@@ -78,11 +81,11 @@ class Feedback:
     without any of them is recorded as failed.
     """
 
-    __slots__ = ("_measured", "_row", "_study", "id", "stopped_early")
+    __slots__ = ("_genotype", "_measured", "_study", "id", "stopped_early")
 
-    def __init__(self, study: Study, trial_id: int, row: list[float]) -> None:
+    def __init__(self, study: Study, trial_id: int, genotype: Genotypes) -> None:
         self._study = study
-        self._row = row
+        self._genotype = genotype
         self._measured: list[Measurement] | None = None
         self.id = trial_id
         self.stopped_early = False
@@ -92,22 +95,23 @@ class Feedback:
     @property
     def genotype(self) -> list[float]:
         """The genes (d,), -1 where a decision is inactive."""
-        return list(self._row)
+        row: list[float] = self._genotype.tolist()
+        return row
 
     @property
     def decisions(self) -> dict[str, Any]:
         """The active decisions by name or path."""
-        return self._study.space.values(self._row)
+        return self._study.space.values(self.genotype)
 
     @property
     def dna(self) -> Any:
         """The `pg.DNA` of the example."""
-        return self._study.space.to_dna(self._row)
+        return self._study.space.to_dna(self.genotype)
 
     @property
     def symbolic(self) -> Any:
         """The symbolic form of the example: its constructor calls, not made."""
-        return self._study.space.symbolic(self._row)
+        return self._study.space.symbolic(self.genotype)
 
     @property
     def seed(self) -> int:
@@ -225,7 +229,7 @@ class Objectives:
         if isinstance(names, str):
             names = (names,)
         self.names = tuple(name.removeprefix("-") for name in names)
-        self.signs = np.array([-1.0 if name.startswith("-") else 1.0 for name in names])
+        self.signs = [-1.0 if name.startswith("-") else 1.0 for name in names]
         valid = all(isinstance(n, str) and n for n in self.names)
         if not self.names or not valid or len(set(self.names)) < len(self.names):
             raise ValueError(
@@ -240,6 +244,8 @@ class Objectives:
         self, reward: Any, metrics: Mapping[str, Any] | None
     ) -> tuple[tuple[float, ...], dict[str, float]]:
         """The objectives as given, and all metrics."""
+        if metrics is None and type(reward) is float and len(self.names) == 1:
+            return (reward,), {self.names[0]: reward}
         if isinstance(reward, Mapping):
             reward, metrics = None, {**reward, **(metrics or {})}
         given = {
@@ -271,7 +277,9 @@ def _number(value: Any, what: str) -> float:
     if type(value) is float:
         return value
     item: Callable[[], Any] | None = getattr(value, "item", None)
-    if item is not None and getattr(value, "ndim", 1) == 0:  # Scalars of NumPy and torch.
+    if (
+        item is not None and getattr(value, "ndim", 1) == 0
+    ):  # Scalars of NumPy and torch.
         value = item()
     if not isinstance(value, numbers.Real):
         raise TypeError(f"{what} must be a number, got {value!r}.")

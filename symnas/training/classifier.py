@@ -22,6 +22,9 @@ Examples: TypeAlias = tuple[Array, Array] | Dataset[Any]
 Metrics: TypeAlias = dict[str, float]
 
 
+_ADAMW = functools.partial(torch.optim.AdamW, lr=1e-3, weight_decay=1e-2)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Classifier:
     """Trains any module that gives logits, and reports its accuracy epoch by epoch.
@@ -118,9 +121,7 @@ class Classifier:
     _: dataclasses.KW_ONLY
     epochs: int = 10
     batch_size: int = 128
-    optimizer: Callable[[list[nn.Parameter]], Optimizer] = functools.partial(
-        torch.optim.AdamW, lr=1e-3, weight_decay=1e-2
-    )
+    optimizer: Callable[[list[nn.Parameter]], Optimizer] = _ADAMW
     schedule: Callable[[Optimizer, int], LRScheduler] | None = CosineAnnealingLR
     device: torch.device | str | None = None
     augment: Callable[[Tensor], Tensor] | None = None
