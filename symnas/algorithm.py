@@ -197,7 +197,8 @@ class Algorithm(pg.geno.DNAGenerator):
             seed = int(np.random.SeedSequence().generate_state(1)[0])
         self._rng = ProposalRng(seed)
         self.history = History(self.space.num_columns, num_objectives)
-        self._pending: dict[int, Genotypes] = {}
+        self._pending: dict[int, Genotypes] = {}  # By number, from the sample loop.
+        self._batches: list[Genotypes] = []  # From `ask`.
         self._dna_spec = self.space._spec
         self._num_proposals = 0
         self._num_feedbacks = 0
@@ -207,15 +208,14 @@ class Algorithm(pg.geno.DNAGenerator):
     @property
     def pending(self) -> Genotypes:
         """Genotypes (n, d) that were proposed and not told yet."""
-        if not self._pending:
-            return np.empty((0, self.space.num_columns))
-        return np.array(list(self._pending.values()))
+        empty = np.empty((0, self.space.num_columns))
+        return np.vstack([empty, *self._batches, *self._pending.values()])
 
     def ask(self, n: int = 1) -> Genotypes:
         """The next `n` proposals (n, d); fewer when the algorithm has no more."""
         genotypes = self.draw(n)
-        for genotype in genotypes:
-            self.proposed(genotype)
+        self._batches.append(genotypes)
+        self._num_proposals += len(genotypes)
         return genotypes
 
     def draw(self, n: int = 1, attempt: int = 0) -> Genotypes:
@@ -244,8 +244,7 @@ class Algorithm(pg.geno.DNAGenerator):
                 f"{self.history._rewards.shape[1]} objectives are searched, got rewards "
                 f"of shape {rewards.shape}."
             )
-        for genotype in genotypes:
-            self._forget(genotype)
+        self._forget(genotypes)
         self._learn(genotypes, rewards)
 
     def told(self, number: int, genotype: Genotypes, rewards: Any) -> None:
@@ -264,11 +263,19 @@ class Algorithm(pg.geno.DNAGenerator):
         self._num_feedbacks += len(genotypes)
         self._tell(genotypes, rewards[:, 0] if rewards.shape[1] == 1 else rewards)
 
-    def _forget(self, genotype: Genotypes) -> None:
-        for number, pending in self._pending.items():
-            if np.array_equal(pending, genotype):
-                del self._pending[number]
+    def _forget(self, genotypes: Genotypes) -> None:
+        """Removes genotypes from what `ask` has handed out, whole batches at once."""
+        for i, batch in enumerate(self._batches):
+            if np.array_equal(batch, genotypes):
+                del self._batches[i]
                 return
+        for genotype in genotypes:
+            for i, batch in enumerate(self._batches):
+                found = np.flatnonzero((batch == genotype).all(axis=1))
+                if len(found):
+                    self._batches[i] = np.delete(batch, found[0], axis=0)
+                    break
+        self._batches = [batch for batch in self._batches if len(batch)]
 
     # --- inside pg.sample -----------------------------------------------------------------
 
@@ -284,7 +291,7 @@ class Algorithm(pg.geno.DNAGenerator):
         genotypes = self.draw(1)
         if not len(genotypes):
             raise StopIteration
-        self._pending[self._num_proposals] = genotypes[0]
+        self._batches.append(genotypes)  # The base class counts the proposal.
         return self.space.to_dna(genotypes[0])
 
     def _feedback(self, dna: Any, reward: float | Sequence[float]) -> None:

@@ -19,6 +19,7 @@ kind of random draw, but not the same draws.
 from __future__ import annotations
 
 import dataclasses
+import heapq
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
@@ -31,6 +32,7 @@ Genotypes = NDArray[np.float64]
 INACTIVE = -1.0
 
 _FLOAT_STEP = 0.1  # Of the scale, between neighbouring values of a float.
+_MOST_ONE_HOT = 100_000  # Values of one decision that a one-hot code may have.
 
 
 class Entry(NamedTuple):
@@ -121,6 +123,28 @@ class Decision:
             number = low + gene * (high - low)
         return min(max(number, low), high)
 
+    def gene_at(self, position: float) -> float:
+        """The gene at a position in [0, 1) of the decision's scale."""
+        if self.kind == "float":
+            return position if self.can_change else 0.0
+        if self.scale == "linear":
+            return float(int(position * self.count))
+        low, stop, step = self._ends()
+        value = low * (stop / low) ** position
+        return float(min(int((value - low) / step), self.count - 1))
+
+    def position(self, gene: float) -> float:
+        """Where the part of the scale begins that belongs to the gene of an int."""
+        if self.scale == "linear":
+            return gene / self.count
+        low, stop, step = self._ends()
+        return math.log((low + gene * step) / low) / math.log(stop / low)
+
+    def _ends(self) -> tuple[int, int, int]:
+        values = self.choices
+        assert isinstance(values, range)
+        return values[0], values[-1] + values.step, values.step
+
     def gene(self, value: float) -> float:
         """The gene of a float that stands for `value`."""
         low, high = self.choices
@@ -175,6 +199,16 @@ class Layout:
         self._scale = np.where(self.is_float, 1, self.counts).astype(float)
         self._discrete = np.flatnonzero(~self.is_float)
         self._scales = [float(c) for c in self.counts]
+        # Whose scale is not the one that the counts say: log ints, constant floats.
+        self._unscaled = [
+            d
+            for d in self.decisions
+            if (d.kind == "float" and not d.can_change)
+            or (d.kind == "int" and d.scale != "linear")
+        ]
+        self._special = np.array(
+            [d.slots > 1 or d in self._unscaled for d in self.owner], dtype=bool
+        )
         self._in_branch: list[list[Decision]] = [[] for _ in self.branches]
         self._tables: list[list[tuple[Decision, list[list[int]] | None]]] = [
             [] for _ in self.branches
@@ -193,8 +227,30 @@ class Layout:
                 if entry.column < 0:
                     self._linked[entry.parent].append(branch)
         self._levels = self._by_level() if self.conditional else []
+        for decision in self.decisions:
+            decision._when = self._condition
 
     # --- activity -----------------------------------------------------------------
+
+    def _condition(self, decision: Decision) -> str:
+        """What opens the branches in which a decision stands: '' for the root."""
+        openers: dict[str, list[int]] = {}
+        stack, seen = list(decision.branches), set(decision.branches)
+        while stack:
+            branch = stack.pop()
+            if branch == 0:
+                return ""
+            for parent, column, value in self.branches[branch]:
+                if column >= 0:
+                    values = openers.setdefault(self.owner[column].label, [])
+                    values += [value] * (value not in values)
+                elif parent not in seen:
+                    seen.add(parent)
+                    stack.append(parent)
+        return ", or ".join(
+            f"candidate {' or '.join(map(str, sorted(values)))} of `{label}`"
+            for label, values in sorted(openers.items())
+        )
 
     def _by_level(self) -> list[tuple[NDArray[Any], ...]]:
         """Entries grouped by the depth of their branch, as arrays."""
@@ -298,6 +354,8 @@ class Layout:
             float(int(u * scale)) if scale else u
             for u, scale in zip(draws, self._scales, strict=True)
         ]
+        for decision in self._unscaled:
+            row[decision.column] = decision.gene_at(draws[decision.column])
         for group in self.groups:
             self._draw_group(rng, group, row)
         return row
@@ -305,29 +363,40 @@ class Layout:
     def _draw_group(
         self, rng: np.random.Generator, group: Decision, row: list[float]
     ) -> None:
-        picks = row[group.column : group.column + group.slots]
-        if group.distinct:
-            picks = rng.permutation(group.count)[: group.slots].astype(float).tolist()
+        if not group.distinct and not group.sorted:
+            return
+        count = group.count if group.distinct else group.count + group.slots - 1
+        picks = rng.permutation(count)[: group.slots].astype(float).tolist()
         if group.sorted:
             picks = sorted(picks)
+        if not group.distinct:  # Stars and bars: all multisets are equally likely.
+            picks = [pick - slot for slot, pick in enumerate(picks)]
         row[group.column : group.column + group.slots] = picks
 
     def _draw(self, rng: np.random.Generator, n: int) -> Genotypes:
-        genotypes = rng.random((n, self.num_columns)) * self._scale
+        draws = rng.random((n, self.num_columns))
+        genotypes = draws * self._scale
         discrete = self._discrete
         if len(discrete) == self.num_columns:
             np.floor(genotypes, out=genotypes)
         else:
             genotypes[:, discrete] = np.floor(genotypes[:, discrete])
+        for decision in self._unscaled:
+            column = decision.column
+            genotypes[:, column] = [
+                decision.gene_at(u) for u in draws[:, column].tolist()
+            ]
         for group in self.groups:
-            columns = slice(group.column, group.column + group.slots)
-            picks = genotypes[:, columns]
-            if group.distinct:
-                keys = rng.random((n, group.count))
-                picks = keys.argsort(axis=1)[:, : group.slots].astype(float)
+            if not group.distinct and not group.sorted:
+                continue
+            count = group.count if group.distinct else group.count + group.slots - 1
+            keys = rng.random((n, count))
+            picks = keys.argsort(axis=1)[:, : group.slots].astype(float)
             if group.sorted:
                 picks = np.sort(picks, axis=1)
-            genotypes[:, columns] = picks
+            if not group.distinct:
+                picks -= np.arange(group.slots)
+            genotypes[:, group.column : group.column + group.slots] = picks
         return genotypes
 
     # --- mutation -------------------------------------------------------------------
@@ -353,16 +422,16 @@ class Layout:
         draws = rng.random(len(children))
         movable = np.flatnonzero(number > 0)
         columns = picked[movable]
-        grouped = np.array([d.slots > 1 for d in self.owner])[columns]
-        simple, column = movable[~grouped], columns[~grouped]
+        special = self._special[columns]
+        simple, column = movable[~special], columns[~special]
         count = self.counts[column]
         old = children[simple, column]
         new = np.floor(draws[simple] * (count - 1))
         new += new >= old
         children[simple, column] = np.where(count == 0, draws[simple], new)
-        for i, col in zip(movable[grouped], columns[grouped], strict=True):
+        for i, col in zip(movable[special], columns[special], strict=True):
             child = children[i].tolist()
-            self._change_slot(child, int(col), float(draws[i]))
+            self._change(child, int(col), float(draws[i]))
             children[i] = child
         return self.activate(children)
 
@@ -379,15 +448,14 @@ class Layout:
             return list(row)
         where, draw = rng.random(2).tolist()
         column = free[int(where * len(free))]
-        if self.owner[column].slots > 1:
-            self._change_slot(child, column, draw)
+        scale = self._scales[column]
+        if self._special[column]:
+            self._change(child, column, draw)
+        elif scale:
+            gene = float(int(draw * (scale - 1)))
+            child[column] = gene + 1.0 if gene >= child[column] else gene
         else:
-            scale = self._scales[column]
-            if scale:
-                gene = float(int(draw * (scale - 1)))
-                child[column] = gene + 1.0 if gene >= child[column] else gene
-            else:
-                child[column] = draw
+            child[column] = draw
         return self.activate_row(child)
 
     @property
@@ -396,6 +464,21 @@ class Layout:
         if free is None:
             free = self._changeable_columns = np.flatnonzero(self.can_change).tolist()
         return free
+
+    def _change(self, row: list[float], column: int, draw: float) -> None:
+        """Gives a column another value, where that needs more than its count."""
+        decision = self.owner[column]
+        if decision.slots > 1:
+            self._change_slot(row, column, draw)
+            return
+        # An int on a logarithmic scale: the rest of the scale, without the old value.
+        old = row[column]
+        start, stop = decision.position(old), decision.position(old + 1)
+        position = draw * (1.0 - (stop - start))
+        gene = decision.gene_at(position + (stop - start if position >= start else 0.0))
+        if gene == old:  # By rounding.
+            gene = old + 1.0 if old + 1.0 < decision.count else old - 1.0
+        row[column] = gene
 
     def _change_slot(self, row: list[float], column: int, draw: float) -> None:
         """Gives one slot of a `manyof` another candidate, within its rules."""
@@ -478,11 +561,10 @@ class Layout:
         """All genotypes in lexicographic order; floats at `resolution` points."""
         order = self._parents_first()
         row: list[float] = [0.0] * self.num_columns
-        if not self._complete(row, order, 0, resolution):
-            return
+        self._complete(row, order, 0, resolution)
         while True:
-            yield self.activate_row(list(row))
             live = self.activate_row(list(row))
+            yield list(live)
             for at in range(len(order) - 1, -1, -1):
                 column = order[at]
                 if live[column] < 0:
@@ -496,20 +578,36 @@ class Layout:
                 return
 
     def _parents_first(self) -> list[int]:
+        """The columns in order, but behind those that decide whether they are active."""
+        openers: list[set[int]] = [set() for _ in self.branches]
         depth = self.depths()
-        level = [max(depth[b] for b in d.branches) for d in self.owner]
-        return sorted(range(self.num_columns), key=lambda c: level[c])
+        for branch in sorted(range(len(self.branches)), key=lambda b: depth[b]):
+            for parent, column, _ in self.branches[branch]:
+                openers[branch] |= {column} if column >= 0 else openers[parent]
+        waiting: list[set[int]] = []
+        below: list[list[int]] = [[] for _ in self.owner]
+        for column, decision in enumerate(self.owner):
+            waiting.append(set().union(*(openers[b] for b in decision.branches)))
+            for opener in waiting[column]:
+                below[opener].append(column)
+        ready = [column for column, openers_ in enumerate(waiting) if not openers_]
+        order = []
+        while ready:
+            order.append(heapq.heappop(ready))
+            for column in below[order[-1]]:
+                waiting[column].discard(order[-1])
+                if not waiting[column]:
+                    heapq.heappush(ready, column)
+        return order
 
     def _complete(
         self, row: list[float], order: list[int], at: int, resolution: int
-    ) -> bool:
+    ) -> None:
         """Gives all later columns their first value."""
         for column in order[at:]:
             first = self._next(row, column, None, resolution)
-            if first is None:
-                return False
+            assert first is not None
             row[column] = first
-        return True
 
     def _next(
         self, row: list[float], column: int, gene: float | None, resolution: int
@@ -576,15 +674,29 @@ class Layout:
     def encode(self, genotypes: Genotypes, one_hot: bool = False) -> Genotypes:
         """Points (n, d) of the unit cube, or (n, sum of counts) with `one_hot`.
 
-        In the cube, candidate i of m lies at (i + 1/2) / m and inactive columns at 0.
-        One-hot, floats keep one column and inactive columns are all zero.
+        In the cube, candidate i of m lies at (i + 1/2) / m, an int on a logarithmic
+        scale in the middle of its part of it, and inactive columns at 0. One-hot, floats
+        keep one column and inactive columns are all zero.
         """
         genotypes = np.asarray(genotypes, dtype=float)
         if not one_hot:
             unit = np.where(self.is_float, genotypes, (genotypes + 0.5) / self._scale)
+            for decision in self._unscaled:
+                if decision.kind == "int":
+                    unit[:, decision.column] = [
+                        (decision.position(gene) + decision.position(gene + 1)) / 2
+                        if gene >= 0
+                        else 0.0
+                        for gene in genotypes[:, decision.column].tolist()
+                    ]
             return np.where(genotypes < 0, 0.0, unit)
         parts = []
         for column, count in enumerate(self.counts):
+            if count > _MOST_ONE_HOT:
+                raise ValueError(
+                    f"`{self.owner[column].label}` has {count:,} values, and a one-hot "
+                    f"code is limited to {_MOST_ONE_HOT:,}. Use the unit cube."
+                )
             genes = genotypes[:, column : column + 1]
             if count:
                 parts.append((genes == np.arange(count)).astype(float))
@@ -612,6 +724,10 @@ class Layout:
             genotypes[:, self._discrete] = np.minimum(
                 np.floor(genotypes[:, self._discrete]), self.counts[self._discrete] - 1
             )
+            for decision in self._unscaled:
+                column = decision.column
+                positions = points[:, column].clip(0.0, 1.0).tolist()
+                genotypes[:, column] = [decision.gene_at(u) for u in positions]
         else:
             genotypes, at = np.empty((len(points), self.num_columns)), 0
             for column, count in enumerate(self.counts):
@@ -619,6 +735,7 @@ class Layout:
                 genotypes[:, column] = part.argmax(axis=1) if count else part[:, 0]
                 at += max(int(count), 1)
             genotypes[:, self.is_float] = genotypes[:, self.is_float].clip(0.0, 1.0)
+            genotypes[:, self.is_float & ~self.can_change] = 0.0
         for group in self.groups:
             for row in genotypes:
                 picks = row[group.column : group.column + group.slots]
@@ -636,7 +753,7 @@ class Layout:
         Raises:
           ValueError: it has another length, or a value that its decision cannot have.
         """
-        row = np.array(genotype, dtype=float)
+        row = np.array(genotype, dtype=float) + 0.0  # There is no -0.
         if row.shape != (self.num_columns,):
             raise ValueError(
                 f"A genotype of this space has {self.num_columns} numbers, got shape "
@@ -649,6 +766,8 @@ class Layout:
                 continue
             if decision.kind == "float":
                 valid, rule = 0.0 <= gene <= 1.0, "a number from 0 to 1"
+                if valid and not decision.can_change:
+                    row[column] = genes[column] = 0.0
             else:
                 valid = gene.is_integer() and 0 <= gene < decision.count
                 rule = f"a whole number from 0 to {decision.count - 1}"
@@ -660,6 +779,11 @@ class Layout:
         for group in self.groups:
             picks = genes[group.column : group.column + group.slots]
             if INACTIVE in picks:
+                if len(set(picks)) > 1:
+                    raise ValueError(
+                        f"The choices of `{group.label}` are active together or not at "
+                        f"all, got {picks}."
+                    )
                 continue
             if group.distinct and len(set(picks)) < len(picks):
                 raise ValueError(
@@ -684,6 +808,8 @@ def _combinations(decision: Decision, sizes: list[int]) -> int:
     """How many ways there are to make a decision with all that stands below it."""
     if decision.kind == "float":
         return 1
+    if decision.kind == "int":
+        return decision.count
     if not decision.children:
         ways = [[1] * decision.count for _ in range(decision.slots)]
     else:

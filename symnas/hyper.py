@@ -17,6 +17,7 @@ from typing import Any, Literal, NoReturn, TypeVar
 import pyglove as pg
 
 from symnas import tree
+from symnas.genotype import Decision
 from symnas.tree import Foreign, SymbolicList, SymbolicObject
 
 T = TypeVar("T")
@@ -36,34 +37,15 @@ tracing = _Tracing()
 
 
 class HyperValue(SymbolicObject):
-    """What our hyper-values have in common: they cannot be used as values."""
+    """What our hyper-values have in common."""
 
-    def _unusable(self, *args: Any) -> NoReturn:
-        raise TypeError(
-            f"`{self!r}` is a decision that is still open, so its value cannot be used "
-            "here. Put `@symnas.symbolize` on the class or function that uses it, "
-            "compute with it through `symnas.derive(lambda value: ..., hyper_value)`, or "
-            "give the function that contains this code to `symnas.sample`, which traces it."
-        )
+    def _why_unusable(self) -> str:
+        return f"`{self!r}` is a decision that is still open"
 
-    __bool__ = __int__ = __float__ = __index__ = __complex__ = _unusable
-    __iter__ = __getitem__ = __len__ = __contains__ = _unusable
-    __lt__ = __le__ = __gt__ = __ge__ = _unusable
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _unusable
-    __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = _unusable
-    __mod__ = __rmod__ = __pow__ = __rpow__ = __divmod__ = __rdivmod__ = _unusable
-    __neg__ = __pos__ = __abs__ = __invert__ = __round__ = _unusable
-    __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = _unusable
-    __lshift__ = __rshift__ = __matmul__ = __rmatmul__ = _unusable
-
-    def __eq__(self, other: object) -> bool:
-        # `if width == 32` would be silently false.
-        if isinstance(other, (bool, int, float, str)):
-            self._unusable()
-        return bool(self.sym_eq(other))
-
-    def __ne__(self, other: object) -> bool:
-        return not self == other
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name.startswith("sym_"):
+            raise AttributeError(name)
+        raise AttributeError(f"{self._advice()} It has no attribute `{name}`.")
 
     def __hash__(self) -> int:
         return id(self)
@@ -505,6 +487,31 @@ def share(module: T) -> T:
     if tracing.decide is not None:
         return module
     return Foreign(module, shared=True)  # type: ignore[return-value]
+
+
+def decision(kind: type[HyperValue], fields: Mapping[str, Any]) -> Decision:
+    """The decision of a hyper-value, not yet placed in a genotype."""
+    common: dict[str, Any] = {"name": fields["name"], "hints": fields["hints"]}
+    if kind is Float:
+        bounds = fields["min_value"], fields["max_value"]
+        scale = fields["scale"] or "linear"
+        return Decision("float", 0, 0, bounds, scale=scale, **common)
+    if kind is Int:
+        values = range(fields["low"], fields["high"] + 1, fields["step"])
+        scale = "log" if fields["log"] else "linear"
+        return Decision("int", 0, len(values), values, scale=scale, **common)
+    candidates = list(list.__iter__(fields["candidates"]))
+    return Decision(
+        "choice",
+        0,
+        len(candidates),
+        candidates,
+        slots=fields["num_choices"],
+        many=kind is ManyOf,
+        distinct=fields["choices_distinct"],
+        sorted=fields["choices_sorted"],
+        **common,
+    )
 
 
 # --- Checks -----------------------------------------------------------------------

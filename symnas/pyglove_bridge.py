@@ -1,7 +1,8 @@
 """Between our layout and PyGlove's `DNASpec` and `DNA`.
 
 A decision that stands in several places has no counterpart in PyGlove: it becomes an
-unconditional decision at the root, which PyGlove's algorithms always set.
+unconditional decision at the root, which PyGlove's algorithms always set. So does what
+stands below one of its candidates, and in an object that is shared.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 import pyglove as pg
 
 from symnas.genotype import INACTIVE, Decision, Entry, Layout
+from symnas.hyper import _MOST_LISTED
 
 
 class Context(pg.hyper.DynamicEvaluationContext):
@@ -37,11 +39,18 @@ def _members(layout: Layout) -> list[list[Decision]]:
     """For each branch the decisions that PyGlove finds there."""
     members: list[list[Decision]] = [[] for _ in layout.branches]
     for decision in layout.decisions:
-        several = len(decision.branches) > 1
-        home = decision.branches[0]
-        linked = any(entry.column < 0 for entry in layout.branches[home])
-        members[0 if several or linked else home].append(decision)
+        members[_home(layout, decision)].append(decision)
     return members
+
+
+def _home(layout: Layout, decision: Decision) -> int:
+    """The branch in which PyGlove finds a decision."""
+    branch = decision.branches[0]
+    nested = len(decision.branches) == 1 and all(
+        entry.column >= 0 and len(layout.owner[entry.column].children) == 1
+        for entry in layout.branches[branch]
+    )
+    return branch if nested else 0
 
 
 def to_spec(layout: Layout) -> Any:
@@ -52,8 +61,11 @@ def to_spec(layout: Layout) -> Any:
         return pg.geno.Space(elements=elements)
 
     def point(decision: Decision) -> Any:
+        moved = _home(layout, decision) != decision.branches[0]
         common = {
-            "location": pg.KeyPath(_relative_keys(decision)),
+            "location": pg.KeyPath(
+                [decision.path] if moved else _relative_keys(decision)
+            ),
             "name": decision.name,
             "hints": decision.hints,
         }
@@ -61,6 +73,11 @@ def to_spec(layout: Layout) -> Any:
             low, high = decision.choices
             scale = None if decision.scale == "linear" else decision.scale
             return pg.geno.Float(min_value=low, max_value=high, scale=scale, **common)
+        if decision.kind == "int" and decision.count > _MOST_LISTED:
+            raise ValueError(
+                f"`{decision.label}` has {decision.count:,} values, and PyGlove lists them "
+                f"all: at most {_MOST_LISTED:,} are possible there."
+            )
         candidates = [pg.geno.constant() for _ in range(decision.count)]
         if len(decision.children) == 1:
             for i, child in enumerate(decision.children[0][0]):

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import inspect
-import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
-
-import numpy as np
-import torch
 
 from symnas.progress import Progress
 from symnas.result import Result
+from symnas.seeding import generators_restored, seed_generators
 from symnas.study import Study
 from symnas.trial import Feedback, Trial
 
@@ -92,7 +88,7 @@ def search(
             "This search would never end: pass `num_examples`, `timeout` or `stop_rules`."
         )
     why = "no feedback was given"
-    with _generators_restored(), Progress(result, num_examples, progress) as display:
+    with generators_restored(), Progress(result, num_examples, progress) as display:
         try:
             while (following := study.next()) is not None:
                 example, feedback = following
@@ -124,21 +120,3 @@ def _evaluate(evaluate: Callable[[Any], Any], example: Any, feedback: Feedback) 
             feedback(outcome)
     except Exception as error:
         feedback.fail(error)
-
-
-def seed_generators(seed: int) -> None:
-    """Seeds the global generators of Python, NumPy and torch."""
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
-
-
-@contextmanager
-def _generators_restored() -> Iterator[None]:
-    python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)
-        torch.set_rng_state(cpu)

@@ -12,6 +12,7 @@ what the caller allows. Anything else is refused.
 from __future__ import annotations
 
 import base64
+import collections
 import enum
 import functools
 import json
@@ -33,6 +34,7 @@ _BUILTINS: dict[str, Any] = {
     "builtins.dict": dict,
     "builtins.set": set,
     "builtins.frozenset": frozenset,
+    "collections.OrderedDict": collections.OrderedDict,
     "functools.partial": functools.partial,
 }
 

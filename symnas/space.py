@@ -265,7 +265,8 @@ class SearchSpace:
         if self._maker is None:
             return self.to_dna(np.array(row)), row
         example = self._maker.build(row)
-        attach(example, Example(functools.partial(self.symbolic, row)))
+        if self.makes_objects:
+            attach(example, Example(functools.partial(self.symbolic, row)))
         return example, row
 
     def symbolic(self, genotype: Sequence[float] | Genotypes) -> Any:

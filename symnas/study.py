@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import pyglove as pg
-import torch
 from numpy.typing import NDArray
 
 from symnas.algorithm import Algorithm, ProposalRng, PyGloveAlgorithm
 from symnas.genotype import Genotypes
+from symnas.seeding import torch_seeded
 from symnas.space import SearchSpace
 from symnas.trial import (
     COMPLETED,
@@ -160,8 +160,7 @@ class Study:
         if not self.space.makes_objects:
             return self.space.realize(row)
         # Initial weights depend on the seed and the trial alone.
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.trial_seed(trial_id))
+        with torch_seeded(self.trial_seed(trial_id)):
             return self.space.realize(row)
 
     def _known(self, genotype: Genotypes) -> bool:

@@ -14,7 +14,7 @@ import copy
 import functools
 import inspect
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, ValuesView
 from typing import Any, TypeVar
 
 import torch
@@ -136,6 +136,8 @@ def attach(value: Any, record: Record | Example) -> None:
 
 
 def _recorded(value: Any, target: Any, args: Any, kwargs: Any) -> None:
+    if any(isinstance(item, Iterator) for item in (*args, *kwargs.values())):
+        return  # What an iterator gave cannot be had again.
     record = Record(target, args, kwargs)
     record.order = next(tree._creation_order)
     if isinstance(value, torch.nn.Module):
@@ -325,21 +327,27 @@ def _symbolize_class(cls: Any) -> None:
     own_new = cls.__dict__.get("__new__")
 
     # Signatures are read from the constructor that people call.
-    @functools.wraps(
-        cls.__init__ if cls.__init__ is not object.__init__ else cls.__new__
-    )
-    def new(kind: type, *args: Any, **kwargs: Any) -> Any:
+    called = cls.__init__ if cls.__init__ is not object.__init__ else cls.__new__
+
+    @functools.wraps(called if called is not object.__new__ else _take_nothing)
+    def new(kind: type, /, *args: Any, **kwargs: Any) -> Any:
         if is_symbolic(args) or is_symbolic(kwargs):
             return tree.call(kind, args, kwargs)
         _record_init(kind)
         make = own_new.__func__ if own_new is not None else super(cls, kind).__new__
         if make is object.__new__:
+            if (args or kwargs) and kind.__init__ is object.__init__:
+                raise TypeError(f"{kind.__name__}() takes no arguments")
             return make(kind)
         return make(kind, *args, **kwargs)
 
     new.__symnas__ = True  # type: ignore[attr-defined]
     new.__name__ = "__new__"
     cls.__new__ = staticmethod(new)
+
+
+def _take_nothing(self: Any) -> None:
+    """The signature of a class that defines no constructor."""
 
 
 def _record_init(kind: Any) -> None:
@@ -350,7 +358,7 @@ def _record_init(kind: Any) -> None:
     inner = getattr(init, "__wrapped__", init) if hasattr(init, "__symnas__") else init
 
     @functools.wraps(inner)
-    def wrapper(self: Any, *args: Any, **kwargs: Any) -> None:
+    def wrapper(self: Any, /, *args: Any, **kwargs: Any) -> None:
         if type(self) is not kind or _building.depth:
             return inner(self, *args, **kwargs)
         if is_symbolic(args) or is_symbolic(kwargs):
@@ -379,8 +387,10 @@ class Constructor:
         functools.update_wrapper(self, cls, updated=())
         self.__dict__["_cls"] = cls
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         cls = self._cls
+        args = tuple(map(_listed, args))
+        kwargs = {key: _listed(item) for key, item in kwargs.items()}
         if is_symbolic(args) or is_symbolic(kwargs):
             return tree.call(cls, args, kwargs)
         if _building.depth:
@@ -433,6 +443,11 @@ class Constructor:
     @property
     def __signature__(self) -> inspect.Signature:
         return inspect.signature(self._cls)
+
+
+def _listed(value: Any) -> Any:
+    """Iterators, which can be read only once, as lists."""
+    return list(value) if isinstance(value, (Iterator, ValuesView)) else value
 
 
 def _unwrapped(value: Any) -> Any:

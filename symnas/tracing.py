@@ -9,19 +9,18 @@ move it up.
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import random
 import sys
 import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 
 from symnas import hyper
 from symnas.genotype import Decision
+from symnas.seeding import generators_restored
 from symnas.symbolic import unrecorded
 
 _RANDOM_RUNS = 50
@@ -36,7 +35,7 @@ class Trace:
         self.function = function
         self.decisions: list[Decision] = []
         self._by_key: dict[Any, Decision] = {}
-        with _outside_world_untouched():
+        with generators_restored():
             self._explore()
 
     def build(self, genotype: Sequence[float]) -> Any:
@@ -97,7 +96,7 @@ class Trace:
         known = self._by_key.get(key)
         if known is None:
             return None
-        now = _decision(kind, fields)
+        now = hyper.decision(kind, fields)
         if _shape(known) != _shape(now):
             named = fields["name"] is not None
             raise ValueError(
@@ -108,7 +107,7 @@ class Trace:
         return known
 
     def add(self, key: Any, kind: Any, fields: Any, location: str) -> Decision:
-        decision = _decision(kind, fields)
+        decision = hyper.decision(kind, fields)
         taken = {d.path for d in self.decisions}
         path, number = location, 2
         while path in taken:
@@ -119,29 +118,6 @@ class Trace:
         self.decisions.append(decision)
         self._by_key[key] = decision
         return decision
-
-
-def _decision(kind: Any, fields: Any) -> Decision:
-    common: dict[str, Any] = {"name": fields["name"], "hints": fields["hints"]}
-    if kind is hyper.Float:
-        bounds = fields["min_value"], fields["max_value"]
-        scale = fields["scale"] or "linear"
-        return Decision("float", 0, 0, bounds, scale=scale, **common)
-    if kind is hyper.Int:
-        values = range(fields["low"], fields["high"] + 1, fields["step"])
-        scale = "log" if fields["log"] else "linear"
-        return Decision("int", 0, len(values), values, scale=scale, **common)
-    return Decision(
-        "choice",
-        0,
-        len(fields["candidates"]),
-        fields["candidates"],
-        slots=fields["num_choices"],
-        many=kind is hyper.ManyOf,
-        distinct=fields["choices_distinct"],
-        sorted=fields["choices_sorted"],
-        **common,
-    )
 
 
 def _shape(decision: Decision) -> str:
@@ -277,15 +253,3 @@ def _resolved(candidate: Any) -> Any:
         if all(p.default is not p.empty for p in parameters):
             return candidate()
     return candidate
-
-
-@contextlib.contextmanager
-def _outside_world_untouched() -> Iterator[None]:
-    """Restores the global generators."""
-    python, numpy = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=[]):
-        try:
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(numpy)

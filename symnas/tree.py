@@ -16,17 +16,18 @@ work, with three differences that PyGlove's containers cannot offer:
 
 from __future__ import annotations
 
+import collections
 import copy
 import functools
 import inspect
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 import pyglove as pg
 import torch
 
-_PLAIN = (type(None), bool, int, float, complex, str, bytes)
+_PLAIN = frozenset((type(None), bool, int, float, complex, str, bytes))
 _LONGEST_SYMBOLIC_LIST = 256  # Longer constant lists stay one leaf.
 
 _creation_order = itertools.count(1)
@@ -102,7 +103,7 @@ class _Node:
         object.__setattr__(self, "_sym_key", path.key if path else None)
 
     def _relocate_if_symbolic(self, key: Any, value: Any) -> Any:
-        if isinstance(value, pg.Symbolic):
+        if type(value) not in _PLAIN and isinstance(value, pg.Symbolic):
             if value.sym_parent is not None:
                 value = _second_place(value)
             object.__setattr__(value, "_sym_key", key)
@@ -153,6 +154,12 @@ class _Node:
 class SymbolicList(_Node, pg.List):
     """A list inside a symbolic tree."""
 
+    def __init__(self, items: Iterable[Any] = ()) -> None:
+        self.__dict__.update(_NEW_CONTAINER)
+        list.__init__(self)
+        for i, item in enumerate(items):
+            list.append(self, self._relocate_if_symbolic(i, convert(item)))
+
     def _formalized_value(self, idx: int, value: Any) -> Any:
         return self._relocate_if_symbolic(idx, convert(value))
 
@@ -162,6 +169,12 @@ class SymbolicList(_Node, pg.List):
 
 class SymbolicDict(_Node, pg.Dict):
     """A dict with string keys inside a symbolic tree."""
+
+    def __init__(self, items: Mapping[str, Any] | None = None) -> None:
+        self.__dict__.update(_NEW_CONTAINER)
+        dict.__init__(self)
+        for key, item in (items or {}).items():
+            dict.__setitem__(self, key, self._relocate_if_symbolic(key, convert(item)))
 
     def _formalized_value(self, name: Any, field: Any, value: Any) -> Any:
         del field
@@ -177,6 +190,9 @@ class SymbolicObject(_Node, pg.Object):
     auto_schema = False
     auto_register = False
 
+    # PyGlove's looks for fields whenever an attribute is read; `Call` does so last.
+    __getattribute__ = object.__getattribute__
+
     @classmethod
     def _make(cls, fields: Mapping[str, Any]) -> Any:
         node = object.__new__(cls)
@@ -184,16 +200,60 @@ class SymbolicObject(_Node, pg.Object):
         return node
 
     def _fill(self, fields: Mapping[str, Any]) -> None:
-        set_attribute = functools.partial(object.__setattr__, self)
-        for name, value in _UNBOUND.items():
-            set_attribute(name, value)
-        attributes = SymbolicDict(as_object_attributes_container=True)
-        object.__setattr__(attributes, "_sym_parent", self)
-        set_attribute("_sym_attributes", attributes)
+        attributes = SymbolicDict()
+        state = attributes.__dict__
+        state["_as_object_attributes_container"] = True  # Children have us as parent.
+        state["_sym_parent"] = self
+        self.__dict__.update(_UNBOUND, _sym_attributes=attributes)
         for key, value in fields.items():
             dict.__setitem__(
                 attributes, key, attributes._relocate_if_symbolic(key, convert(value))
             )
+
+    def _why_unusable(self) -> str:
+        return f"`{self!r}` is part of a search space"
+
+    def _advice(self) -> str:
+        return (
+            f"{self._why_unusable()}, so its value cannot be used here. Put "
+            "`@symnas.symbolize` on the class or function that uses it, compute with it "
+            "through `symnas.derive(lambda value: ..., open_value)`, or give the function "
+            "that contains this code to `symnas.sample`, which traces it."
+        )
+
+    def _unusable(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise TypeError(self._advice())
+
+    __bool__ = __int__ = __float__ = __index__ = __complex__ = _unusable
+    __iter__ = __getitem__ = __len__ = __contains__ = __call__ = _unusable
+    __lt__ = __le__ = __gt__ = __ge__ = _unusable
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _unusable
+    __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = _unusable
+    __mod__ = __rmod__ = __pow__ = __rpow__ = __divmod__ = __rdivmod__ = _unusable
+    __neg__ = __pos__ = __abs__ = __invert__ = __round__ = _unusable
+    __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = _unusable
+    __lshift__ = __rshift__ = __matmul__ = __rmatmul__ = _unusable
+
+    @classmethod
+    def __torch_function__(
+        cls, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> NoReturn:
+        leaves = torch.utils._pytree.tree_leaves([args, kwargs])
+        next(leaf for leaf in leaves if isinstance(leaf, cls))._unusable()
+
+    def __eq__(self, other: object) -> bool:
+        # `if width == 32` would be silently false.
+        if isinstance(other, (bool, int, float, str)):
+            self._unusable()
+        return bool(self.sym_eq(other))
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = pg.Object.__hash__
+
+    def __format__(self, spec: str) -> str:
+        return self._unusable() if spec else str(self)
 
     def _enter_second_place(self) -> None:
         """Raises if this node may stand in one place only."""
@@ -221,6 +281,13 @@ _UNBOUND: dict[str, Any] = {
     "_sym_missing_values": None,
     "_sym_nondefault_values": None,
     "_sym_origin": None,
+}
+_NEW_CONTAINER: dict[str, Any] = {
+    **_UNBOUND,
+    "_accessor_writable": True,
+    "_value_spec": None,
+    "_onchange_callback": None,
+    "_as_object_attributes_container": False,
 }
 
 
@@ -252,6 +319,8 @@ class Call(SymbolicObject):
     def __getattr__(self, name: str) -> Any:
         if name.startswith(("_", "sym_")):
             raise AttributeError(name)
+        if dict.__contains__(self._sym_attributes, name):
+            return dict.__getitem__(self._sym_attributes, name)
         parameter = signature(self.sym_target).parameters.get(name)
         if parameter is not None and parameter.default is not parameter.empty:
             return parameter.default
@@ -262,7 +331,7 @@ class Call(SymbolicObject):
                 "models from it with `symnas.sample`, or use `symnas.build` when it "
                 "holds no open choice."
             )
-        raise AttributeError(f"`{what}` has no parameter `{name}`.")
+        raise AttributeError(f"{self._advice()} It has no parameter `{name}`.")
 
     def sym_hasattr(self, key: Any) -> bool:
         return dict.__contains__(self._sym_attributes, key)
@@ -335,6 +404,11 @@ def signature(target: Callable[..., Any]) -> inspect.Signature:
     """The parameters of `target`; `*args, **kwargs` where Python cannot tell."""
     if target is functools.partial:
         return inspect.signature(lambda func, /, *args, **kwargs: None)
+    new = getattr(target, "__new__", None)
+    if getattr(new, "__symnas__", False) and target.__init__ is not object.__init__:
+        # Ours stands in for whatever `__init__` there is; `dataclass` adds one later.
+        _, *parameters = inspect.signature(target.__init__).parameters.values()
+        return inspect.Signature(parameters)
     try:
         return inspect.signature(target)
     except (ValueError, TypeError):
@@ -471,9 +545,14 @@ def convert(value: Any) -> Any:
         strings = all(isinstance(key, str) and key != "_type" for key in value)
         if kind is dict and strings:
             return SymbolicDict(value)
-        if is_symbolic(value):
-            return call(kind, [[(key, item) for key, item in value.items()]], {})
-        return Foreign(value)
+        if not is_symbolic(value):
+            return Foreign(value)
+        if kind not in (dict, collections.OrderedDict):
+            raise TypeError(
+                f"It is not known how a `{kind.__name__}` with an open decision inside is "
+                f"made again: use a dict instead of {value!r}."
+            )
+        return call(kind, [[(key, item) for key, item in value.items()]], {})
     if isinstance(value, (torch.nn.Module, torch.Tensor)):
         recorded = from_module(value) if isinstance(value, torch.nn.Module) else None
         return Foreign(value) if recorded is None else recorded
@@ -542,7 +621,8 @@ def walk(node: Any) -> Iterator[Any]:
     while stack:
         node = stack.pop()
         yield node
-        stack.extend([value for _, value in children(node)][::-1])
+        if type(node) not in _PLAIN:
+            stack.extend([value for _, value in children(node)][::-1])
 
 
 def repeated_tokens(root: Any) -> set[Token]:
