@@ -7,16 +7,19 @@ INPUTS = pyproject.toml setup.cfg constraints.txt
 # One torch thread per test worker: more would only compete for the same cores.
 test: export OMP_NUM_THREADS ?= 1
 # As variables, and in both spellings, they also hold in the environments pip builds in.
-.venv/demo.stamp .venv/test.stamp wheel: export PIP_CONSTRAINT = constraints.txt
-.venv/demo.stamp .venv/test.stamp wheel: export PIP_BUILD_CONSTRAINT = constraints.txt
+export PIP_CONSTRAINT = constraints.txt
+export PIP_BUILD_CONSTRAINT = constraints.txt
 
-.PHONY: demo test lint types wheel install clean
+.PHONY: demo test perf lint types wheel install clean
 
 demo: .venv/demo.stamp
 	$(BIN)/symnas demo
 
 test: install
 	$(BIN)/python -m pytest -n 2
+
+perf: .venv/perf.stamp
+	$(BIN)/python perf/run_all.py
 
 lint: install
 	$(BIN)/ruff format --check
@@ -39,6 +42,10 @@ install: .venv/test.stamp
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -c constraints.txt -e '.[test]'
 	touch .venv/demo.stamp $@
+
+.venv/perf.stamp: .venv/test.stamp
+	$(BIN)/python -m pip install -c constraints.txt -e '.[test,perf]'
+	touch $@
 
 clean:
 	rm -rf .venv build dist *.egg-info

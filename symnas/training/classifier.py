@@ -2,23 +2,30 @@
 
 import dataclasses
 import functools
-import itertools
 import math
 import numbers
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+from torch.utils.data import Dataset, TensorDataset
 
-Array: TypeAlias = Tensor | np.ndarray[Any, Any]
-Examples: TypeAlias = tuple[Array, Array] | Dataset[Any]
+from symnas.training.batches import (
+    Array,
+    Batch,
+    Examples,
+    LoadedBatches,
+    Order,
+    TensorBatches,
+    as_dataset,
+    kind_of,
+)
+
 Metrics: TypeAlias = dict[str, float]
 
 
@@ -157,7 +164,7 @@ class Classifier:
                     f"`device` must name a torch device, got {self.device!r}."
                 ) from error
         for name in ("train", "valid"):
-            object.__setattr__(self, name, _as_dataset(name, getattr(self, name)))
+            object.__setattr__(self, name, as_dataset(name, getattr(self, name)))
 
     def __call__(self, model: nn.Module) -> Iterator[Metrics]:
         """Trains `model` in place and yields the metrics of each epoch."""
@@ -222,9 +229,7 @@ class Classifier:
         """
         _check_is_module(model)
         pair = inputs if targets is None else (inputs, targets)
-        batches = self._batches(
-            "score", _as_dataset("score", pair), *self._place(model)
-        )
+        batches = self._batches("score", as_dataset("score", pair), *self._place(model))
         modes = [(module, module.training) for module in model.modules()]
         model.eval()
         try:
@@ -252,18 +257,18 @@ class Classifier:
         device: torch.device,
         dtype: torch.dtype,
         seed: int | None = None,
-    ) -> "_TensorBatches | _LoadedBatches":
+    ) -> TensorBatches | LoadedBatches:
         dataset = cast(Dataset[Any], examples)  # since __post_init__
-        order = _Order(len(cast(Any, dataset)), self.batch_size, seed)
+        order = Order(len(cast(Any, dataset)), self.batch_size, seed)
         if type(dataset) is TensorDataset:  # a subclass may do more than to slice
-            return _TensorBatches(dataset, order, device, dtype)
-        return _LoadedBatches(name, dataset, order, device, dtype, self.num_workers)
+            return TensorBatches(dataset, order, device, dtype)
+        return LoadedBatches(name, dataset, order, device, dtype, self.num_workers)
 
     @torch.enable_grad()
     def _train(
         self,
         model: nn.Module,
-        batches: "_TensorBatches | _LoadedBatches",
+        batches: TensorBatches | LoadedBatches,
         optimizer: Optimizer,
         scheduler: LRScheduler | None,
         epoch: int,
@@ -299,129 +304,9 @@ class Classifier:
         return total / count
 
 
-class _Batch(NamedTuple):
-    inputs: Tensor  # (N, ...)
-    targets: Tensor  # (N,) int64
-    num_classes: int  # the least C that the targets allow
-
-
-class _Order:
-    """The batches of indices of an epoch: in order, or shuffled if there is a seed."""
-
-    def __init__(self, size: int, batch_size: int, seed: int | None) -> None:
-        self.size, self.batch_size, self.seed = size, batch_size, seed
-        self._generator = torch.Generator()
-        if seed is not None:
-            self._generator.manual_seed(seed)
-
-    def __len__(self) -> int:
-        full, rest = divmod(self.size, self.batch_size)
-        training = self.seed is not None
-        return full + (rest > 1 or (rest == 1 and not (training and full)))
-
-    def __iter__(self) -> Iterator[Tensor]:
-        if self.seed is None:
-            order = torch.arange(self.size)
-        else:
-            order = torch.randperm(self.size, generator=self._generator)
-        yield from itertools.islice(torch.split(order, self.batch_size), len(self))
-
-
-class _TensorBatches:
-    """Batches of tensors that lie on the device."""
-
-    def __init__(
-        self,
-        dataset: TensorDataset,
-        order: _Order,
-        device: torch.device,
-        dtype: torch.dtype,
-    ) -> None:
-        inputs, targets = dataset.tensors
-        self._num_classes = int(targets.max()) + 1
-        self._inputs = _to(inputs, device, dtype)
-        self._targets = targets.to(device)
-        self._order = order
-
-    def __len__(self) -> int:
-        return len(self._order)
-
-    def __iter__(self) -> Iterator[_Batch]:
-        for index in self._order:
-            index = index.to(self._targets.device)
-            yield _Batch(self._inputs[index], self._targets[index], self._num_classes)
-
-
-class _LoadedBatches:
-    """Batches of a dataset that has to be asked for each example."""
-
-    def __init__(
-        self,
-        name: str,
-        dataset: Dataset[Any],
-        order: _Order,
-        device: torch.device,
-        dtype: torch.dtype,
-        num_workers: int,
-    ) -> None:
-        self._name, self._order = name, order
-        self._device, self._dtype = device, dtype
-        # A loader seeds its workers from the global generator unless it gets another;
-        # then a dataset would change the dropout that tensors see.
-        generator = torch.Generator()
-        if order.seed is not None:
-            generator.manual_seed(order.seed)
-        self._loader = DataLoader(
-            dataset,
-            batch_sampler=_Lists(order),
-            num_workers=num_workers,
-            persistent_workers=num_workers > 0,
-            pin_memory=device.type == "cuda",
-            generator=generator,
-        )
-
-    def __len__(self) -> int:
-        return len(self._order)
-
-    def __iter__(self) -> Iterator[_Batch]:
-        for batch in self._loader:
-            if not (
-                isinstance(batch, (tuple, list))
-                and len(batch) == 2
-                and all(isinstance(part, Tensor) for part in batch)
-            ):
-                raise TypeError(
-                    f"`{self._name}` needs pairs of an input tensor and an integer "
-                    f"target, got batches of {_kind(batch)}."
-                )
-            inputs, targets = batch
-            targets = _as_classes(self._name, targets)
-            yield _Batch(
-                _to(inputs, self._device, self._dtype),
-                targets.to(self._device, non_blocking=True),
-                int(targets.max()) + 1,
-            )
-
-
-class _Lists:
-    """An order as a `DataLoader` wants it: in Python integers."""
-
-    def __init__(self, order: _Order) -> None:
-        self._order = order
-
-    def __len__(self) -> int:
-        return len(self._order)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        # A loader with workers makes two iterators per epoch and uses the second one.
-        # As a generator, the first one draws nothing from the order.
-        for index in self._order:
-            yield index.tolist()
-
-
 @torch.no_grad()
 def _score(
-    model: nn.Module, batches: _TensorBatches | _LoadedBatches, when: str = ""
+    model: nn.Module, batches: TensorBatches | LoadedBatches, when: str = ""
 ) -> Metrics:
     losses, right, count = [], [], 0
     for batch in batches:
@@ -437,7 +322,7 @@ def _score(
     return {"accuracy": int(torch.stack(right).sum()) / count, "loss": loss}
 
 
-def _logits(model: nn.Module, batch: _Batch) -> Tensor:
+def _logits(model: nn.Module, batch: Batch) -> Tensor:
     """Runs the model; returns logits (N, C) in at least single precision."""
     size = len(batch.targets)
     shape = tuple(batch.inputs.shape)
@@ -453,7 +338,7 @@ def _logits(model: nn.Module, batch: _Batch) -> Tensor:
     if not isinstance(logits, Tensor) or not logits.is_floating_point():
         raise TypeError(
             "The model must return a real tensor of logits for inputs of shape "
-            f"{shape}, got {_kind(logits)}."
+            f"{shape}, got {kind_of(logits)}."
         )
     if logits.ndim != 2 or len(logits) != size:
         raise ValueError(
@@ -468,83 +353,6 @@ def _logits(model: nn.Module, batch: _Batch) -> Tensor:
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
-def _as_dataset(name: str, examples: Any) -> Dataset[Any]:
-    """Returns examples as a dataset that is checked as far as it lies in memory."""
-    if isinstance(examples, TensorDataset) and type(examples) is TensorDataset:
-        examples = examples.tensors
-    if isinstance(examples, Dataset):
-        if isinstance(examples, IterableDataset) or not hasattr(examples, "__len__"):
-            raise TypeError(
-                f"`{name}` needs a dataset with a length and an index, "
-                f"got {_kind(examples)}."
-            )
-        if len(examples) == 0:
-            raise ValueError(f"`{name}` needs at least one example, got 0.")
-        return examples
-    if not isinstance(examples, (tuple, list)) or len(examples) != 2:
-        raise TypeError(
-            f"`{name}` needs a pair (inputs, targets) or a torch Dataset, "
-            f"got {_kind(examples)}."
-        )
-    inputs, targets = (_as_tensor(name, part) for part in examples)
-    targets = _as_classes(name, targets)
-    if inputs.ndim == 0 or len(inputs) != len(targets):
-        raise ValueError(
-            f"`{name}` needs one target per input, got inputs of shape "
-            f"{tuple(inputs.shape)} and {len(targets)} targets."
-        )
-    return TensorDataset(inputs, targets)
-
-
-def _as_tensor(name: str, array: Any) -> Tensor:
-    if isinstance(array, Tensor):
-        return array.detach()
-    if not isinstance(array, np.ndarray):
-        raise TypeError(f"`{name}` needs tensors or NumPy arrays, got {_kind(array)}.")
-    try:
-        # A copy: torch takes neither negative strides nor, silently, read-only memory.
-        return torch.from_numpy(array.copy())
-    except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"`{name}` needs arrays of numbers that torch knows, "
-            f"got dtype {array.dtype}."
-        ) from error
-
-
-def _as_classes(name: str, targets: Tensor) -> Tensor:
-    """Returns targets as (N,) int64, checked for all but the number of classes."""
-    dtype = targets.dtype
-    if dtype.is_floating_point or dtype.is_complex or dtype == torch.bool:
-        raise TypeError(f"`{name}` needs integer targets, got {dtype}.")
-    if targets.ndim != 1:
-        raise ValueError(
-            f"`{name}` needs class indices of shape (N,) as targets, "
-            f"got shape {tuple(targets.shape)}."
-        )
-    if len(targets) == 0:
-        raise ValueError(f"`{name}` needs at least one example, got 0.")
-    targets = targets.long()
-    if (least := int(targets.min())) < 0:
-        raise ValueError(f"`{name}` needs targets of at least 0, got {least}.")
-    return targets
-
-
 def _check_is_module(model: object) -> None:
     if not isinstance(model, nn.Module):
-        raise TypeError(f"The model must be a torch.nn.Module, got {_kind(model)}.")
-
-
-def _to(inputs: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Moves inputs; only real ones take the model's dtype, tokens stay integers."""
-    if inputs.is_floating_point():
-        return inputs.to(device, dtype, non_blocking=True)
-    return inputs.to(device, non_blocking=True)
-
-
-def _kind(value: object) -> str:
-    """Describes a value that should have been something else."""
-    if isinstance(value, Tensor):
-        return f"a tensor of {value.dtype} and shape {tuple(value.shape)}"
-    if isinstance(value, (tuple, list)):
-        return f"a {type(value).__name__} of {len(value)}"
-    return f"a value of type {type(value).__name__}"
+        raise TypeError(f"The model must be a torch.nn.Module, got {kind_of(model)}.")
