@@ -27,6 +27,8 @@ class GridSearch(Algorithm):
 
     resolution: int = 5
 
+    supports_multi_objective = True
+
     def _check(self) -> None:
         if self.resolution < 1:
             raise ValueError(f"`resolution` must be at least 1, got {self.resolution}.")

@@ -30,5 +30,7 @@ class RandomSearch(Algorithm):
     20
     """
 
+    supports_multi_objective = True
+
     def _ask(self, n: int, rng: np.random.Generator) -> Genotypes:
         return self.space.random(rng, n)

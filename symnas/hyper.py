@@ -9,6 +9,7 @@ decision; unnamed ones are independent of each other.
 from __future__ import annotations
 
 import math
+import numbers
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -43,8 +44,10 @@ class HyperValue(SymbolicObject):
         return f"`{self!r}` is a decision that is still open"
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name.startswith("sym_"):
+        if name.startswith(("_", "sym_")):
             raise AttributeError(name)
+        if dict.__contains__(self._sym_attributes, name):
+            return dict.__getitem__(self._sym_attributes, name)
         raise AttributeError(f"{self._advice()} It has no attribute `{name}`.")
 
     def __hash__(self) -> int:
@@ -559,12 +562,12 @@ def _name(name: Any) -> str | None:
 
 
 def _number(called: str, label: str, value: Any) -> float:
+    if not isinstance(value, numbers.Real):
+        raise TypeError(f"`{label}` of {called} must be a number, got {value!r}.")
     try:
         number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(
-            f"`{label}` of {called} must be a number, got {value!r}."
-        ) from None
+    except OverflowError:  # An integer beyond the largest float.
+        number = math.inf
     if not math.isfinite(number):
         raise ValueError(f"`{label}` of {called} must be finite, got {value!r}.")
     return number

@@ -7,7 +7,6 @@ stands below one of its candidates, and in an object that is shared.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -215,36 +214,38 @@ def from_dna(layout: Layout, dna: Any, spec: Any) -> list[float]:
             f"{dna!r} does not fit this space: `{decision.label}` {what}."
         )
 
-    def space(branch: int, node: Any) -> None:
+    # PyGlove leaves out nodes that hold nothing but one other, so nodes are passed on
+    # as lists: those of a decision are its slots.
+    def space(branch: int, nodes: Sequence[Any]) -> None:
         inside = members[branch]
         if len(inside) == 1:
-            point(inside[0], node)
+            point(inside[0], nodes)
             return
-        if len(node.children) != len(inside) or node.value is not None:
+        if len(nodes) != len(inside):
             raise ValueError(
                 f"{dna!r} does not fit this space: {len(inside)} values are needed "
-                f"where {node!r} stands."
+                f"where {len(nodes)} stand."
             )
-        for decision, child in zip(inside, node.children, strict=True):
-            point(decision, child)
+        for decision, node in zip(inside, nodes, strict=True):
+            several = decision.slots > 1 and node.value is None
+            point(decision, node.children if several else [node])
 
-    def point(decision: Decision, node: Any) -> None:
+    def point(decision: Decision, nodes: Sequence[Any]) -> None:
+        if len(nodes) != decision.slots:
+            raise bad(decision, f"needs {decision.slots} values, got {len(nodes)}")
         if decision.kind == "float":
             low, high = decision.choices
-            value = node.value
+            value = nodes[0].value
             if not isinstance(value, float) or not low <= value <= high:
                 raise bad(
                     decision, f"must be a float from {low} to {high}, got {value!r}"
                 )
-            if math.isnan(value) or node.children:
-                raise bad(decision, f"must be one number, got {node!r}")
+            if nodes[0].children:
+                raise bad(decision, f"must be one number, got {nodes[0]!r}")
             row[decision.column] = decision.gene(value)
             return
-        slots = [node] if decision.slots == 1 else node.children
-        if len(slots) != decision.slots:
-            raise bad(decision, f"needs {decision.slots} choices, got {node!r}")
-        for slot, child in enumerate(slots):
-            value = child.value
+        for slot, node in enumerate(nodes):
+            value = node.value
             if not isinstance(value, int) or not 0 <= value < decision.count:
                 raise bad(decision, f"has {decision.count} candidates, got {value!r}")
             row[decision.column + slot] = float(value)
@@ -252,11 +253,11 @@ def from_dna(layout: Layout, dna: Any, spec: Any) -> list[float]:
             if len(decision.children) == 1:
                 below = decision.children[0][slot][value]
             if below >= 0 and members[below]:
-                space(below, pg.DNA(None, [c.clone(deep=True) for c in child.children]))
-            elif child.children:
+                space(below, node.children)
+            elif node.children:
                 raise bad(
-                    decision, f"has nothing to decide below {value}, got {child!r}"
+                    decision, f"has nothing to decide below {value}, got {node!r}"
                 )
 
-    space(0, dna)
+    space(0, dna.children if dna.value is None else [dna])
     return row

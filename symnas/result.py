@@ -102,7 +102,8 @@ class Result:
     def _why_none(self) -> str:
         for trial in self.trials:
             if trial.error:
-                return f"Trial {trial.id} is {trial.status}: {trial.error}"
+                reason = trial.error.splitlines()[-1]
+                return f"Trial {trial.id} is {trial.status}: {reason}"
         return f"There are {len(self.trials)} trials."
 
     def top(self, n: int) -> list[Trial]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from symnas.progress import Progress
@@ -110,13 +110,21 @@ def _evaluate(evaluate: Callable[[Any], Any], example: Any, feedback: Feedback) 
     try:
         outcome = evaluate(example)
         if inspect.isgenerator(outcome):
-            for step, metrics in enumerate(outcome, 1):
-                feedback.add_measurement(metrics, step=step)
-                if feedback.should_stop_early():
-                    outcome.close()
-                    break
-            feedback.done()
-        else:
-            feedback(outcome)
+            _follow(outcome, feedback)
+            return
     except Exception as error:
         feedback.fail(error)
+        return
+    try:
+        feedback(outcome)
+    except (TypeError, ValueError) as error:  # The message says it all.
+        feedback.fail(f"What `evaluate` returned cannot be used. {error}")
+
+
+def _follow(outcome: Iterator[Any], feedback: Feedback) -> None:
+    """Reports what an evaluation yields, until its end or until it is stopped."""
+    for step, metrics in enumerate(outcome, 1):
+        feedback.add_measurement(metrics, step=step)
+        if feedback.should_stop_early():
+            break
+    feedback.done()

@@ -18,7 +18,7 @@ import functools
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pyglove as pg
@@ -100,11 +100,19 @@ def from_json(text: str | bytes, allow: Sequence[Any] = ()) -> Any:
     Raises:
       ValueError: it is not what `to_json` writes, or names something not allowed.
     """
+    return from_data(parse(text), allow)
+
+
+def parse(text: str | bytes) -> Any:
+    """What strict JSON holds: no NaN, no infinity, no endless nesting."""
     try:
-        data = json.loads(text)
+        return json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"This is not JSON: {error}") from None
-    return from_data(data, allow)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def to_data(value: Any) -> Any:
@@ -367,12 +375,12 @@ class _Reader:
                 raise ValueError(f"{path}: `{name}` needs the parameter {key!r}.")
         node = tree.make_call(target, fields)
         if "number" in data:
-            self.shared[data["number"]] = node
+            self.shared[self._integer(data["number"], path)] = node
         return node
 
     def _shared(self, number: Any, data: Mapping[str, Any], path: str) -> Any:
         self._only(data, ("shared",), path)
-        if not isinstance(number, int) or number not in self.shared:
+        if self._integer(number, path) not in self.shared:
             raise ValueError(f"{path}: nothing before it has the number {number!r}.")
         return self.shared[number]
 
@@ -419,8 +427,8 @@ class _Reader:
                 hyper.manyof(
                     data.get("num_choices"),  # type: ignore[arg-type]
                     candidates,
-                    bool(data.get("choices_distinct", True)),
-                    bool(data.get("choices_sorted", False)),
+                    self._flag(data, "choices_distinct", True, path),
+                    self._flag(data, "choices_sorted", False, path),
                     **common,
                 )
                 if many
@@ -442,7 +450,7 @@ class _Reader:
     def _intv(self, bounds: Any, data: Mapping[str, Any], path: str) -> Any:
         self._only(data, ("intv", "step", "log", "name", "hints"), path)
         low, high = self._pair(bounds, path)
-        step, log = data.get("step", 1), bool(data.get("log", False))
+        step, log = data.get("step", 1), self._flag(data, "log", False, path)
         hints = self.read(data.get("hints"), path)
         return self._checked(
             path,
@@ -506,6 +514,19 @@ class _Reader:
             f"{path}: {name!r} is not known here. Import the module that symbolizes it "
             "before loading, or pass it in `allow`."
         )
+
+    @staticmethod
+    def _integer(value: Any, path: str) -> int:
+        if type(value) is not int:
+            raise ValueError(f"{path}: an integer is needed, got {value!r}.")
+        return value
+
+    @staticmethod
+    def _flag(data: Mapping[str, Any], key: str, default: bool, path: str) -> bool:
+        value = data.get(key, default)
+        if not isinstance(value, bool):
+            raise ValueError(f"{path}: `{key}` must be true or false, got {value!r}.")
+        return value
 
     @staticmethod
     def _list(items: Any, path: str) -> list[Any]:

@@ -71,11 +71,12 @@ class SearchSpace:
             space = space._origin if where is None else space._source
             self._origin = space
         decisions: Sequence[Decision]
+        traced = False
         if isinstance(space, pg.DNASpec):
             decisions, branches = pyglove_bridge.from_spec(space)
             self._spec = space
         elif isinstance(space, _Description):
-            decisions, branches = space.decisions, space.branches
+            decisions, branches, traced = space.decisions, space.branches, space.traced
         elif _is_code(space):
             if where is not None:
                 raise ValueError(
@@ -83,7 +84,7 @@ class SearchSpace:
                     "a function. Symbolize the function and call it with hyper-values."
                 )
             self._maker = Trace(space)
-            decisions = self._maker.decisions
+            decisions, traced = self._maker.decisions, True
         else:
             self._source = tree.convert(space)
             self._maker = Program(self._source, where)
@@ -99,7 +100,7 @@ class SearchSpace:
                 f"in {what[:500]}. Put `symnas.oneof([...])` or another hyper-value where "
                 "you are unsure."
             )
-        self.layout = Layout(decisions, branches, traced=isinstance(self._maker, Trace))
+        self.layout = Layout(decisions, branches, traced)
 
     # --- what it consists of ------------------------------------------------------
 
@@ -310,7 +311,8 @@ class SearchSpace:
             [list(entry) for entry in entries] for entries in self.layout.branches
         ]
         decisions = [_decision_data(d) for d in self.decisions]
-        return json.dumps({"decisions": decisions, "branches": branches})
+        data = {"decisions": decisions, "branches": branches}
+        return json.dumps({**data, "traced": self.layout.traced})
 
     @classmethod
     def from_json(
@@ -367,6 +369,7 @@ class _Description:
 
     def __init__(self, data: Mapping[str, Any]) -> None:
         try:
+            self.traced = bool(data.get("traced", False))
             self.branches = [[Entry(*map(int, e)) for e in b] for b in data["branches"]]
             self.decisions = [_decision_from(d) for d in data["decisions"]]
             columns = [c for d in self.decisions for c in d.columns]

@@ -14,6 +14,7 @@ import copy
 import functools
 import inspect
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, ValuesView
 from typing import Any, TypeVar
 
@@ -153,6 +154,7 @@ def _state(module: torch.nn.Module) -> Any:
     attributes = vars(module)
     tensors = [*module._parameters.values(), *module._buffers.values()]
     return (
+        type(module),
         [
             (key, _identities(value) if isinstance(value, dict) else value)
             for key, value in attributes.items()
@@ -165,7 +167,7 @@ def _state(module: torch.nn.Module) -> Any:
             for tensor in tensors
         ],
         [
-            (name, None if _RECORD in vars(child) else _state(child))
+            (name, _state(child))
             for name, child in module._modules.items()
             if child is not None
         ],
@@ -221,13 +223,8 @@ def symbolic(value: Any) -> Any:
     """
     if is_symbolic(value):
         return tree.convert(value)
-    record = getattr(value, "__dict__", {}).get(_RECORD)
-    if isinstance(record, Example):
-        return record.symbolic()
-    if isinstance(record, Record):
-        args = [_symbolic_argument(item) for item in record.args]
-        kwargs = {key: _symbolic_argument(item) for key, item in record.kwargs.items()}
-        return tree.call(record.target, args, kwargs)
+    if _record_of(value) is not None:
+        return _symbolic_argument(value, {})
     raise ValueError(
         f"It is not known how this `{type(value).__name__}` was made. Make it with "
         "`symnas.nn`, put `@symnas.symbolize` on its class, or unpickle its description "
@@ -235,13 +232,32 @@ def symbolic(value: Any) -> Any:
     )
 
 
-def _symbolic_argument(value: Any) -> Any:
-    if isinstance(value, (list, tuple)) and type(value) in (list, tuple):
-        return type(value)(_symbolic_argument(item) for item in value)
-    if isinstance(value, dict):
-        return {key: _symbolic_argument(item) for key, item in value.items()}
+def _record_of(value: Any) -> Record | Example | None:
     record = getattr(value, "__dict__", {}).get(_RECORD)
-    return value if record is None else symbolic(value)
+    return record if isinstance(record, (Record, Example)) else None
+
+
+def _symbolic_argument(value: Any, made: dict[int, Any]) -> Any:
+    """The symbolic form of `value`, one for each object: a shared layer stays shared."""
+    kind: Any = type(value)
+    if kind in (list, tuple):
+        return kind(_symbolic_argument(item, made) for item in value)
+    if kind in (dict, OrderedDict):
+        return kind((k, _symbolic_argument(item, made)) for k, item in value.items())
+    record = _record_of(value)
+    if record is None:
+        return value
+    if id(value) not in made:
+        made[id(value)] = (
+            record.symbolic()
+            if isinstance(record, Example)
+            else tree.call(
+                record.target,
+                _symbolic_argument(record.args, made),
+                _symbolic_argument(record.kwargs, made),
+            )
+        )
+    return made[id(value)]
 
 
 # --- symbolize ------------------------------------------------------------------

@@ -21,6 +21,7 @@ import copy
 import functools
 import inspect
 import itertools
+import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -404,13 +405,13 @@ def signature(target: Callable[..., Any]) -> inspect.Signature:
     """The parameters of `target`; `*args, **kwargs` where Python cannot tell."""
     if target is functools.partial:
         return inspect.signature(lambda func, /, *args, **kwargs: None)
-    new = getattr(target, "__new__", None)
-    if getattr(new, "__symnas__", False) and target.__init__ is not object.__init__:
-        # Ours stands in for whatever `__init__` there is; `dataclass` adds one later.
-        _, *parameters = inspect.signature(target.__init__).parameters.values()
-        return inspect.Signature(parameters)
+    called = target
+    if getattr(getattr(target, "__new__", None), "__symnas__", False):
+        # It stands in for the `__init__`, which `dataclass` may have added later.
+        init = target.__init__  # type: ignore[misc]
+        called = target if init is object.__init__ else types.MethodType(init, target)
     try:
-        return inspect.signature(target)
+        return inspect.signature(called)
     except (ValueError, TypeError):
         return _ANY_ARGUMENTS
 
