@@ -28,6 +28,7 @@ class GridSearch(Algorithm):
     resolution: int = 5
 
     supports_multi_objective = True
+    ends = True
 
     def _check(self) -> None:
         if self.resolution < 1:

@@ -91,6 +91,9 @@ class ProposalRng:
         return self._generator
 
 
+_GENOTYPE = "symnas_genotype"
+
+
 class _Field:
     """A field of an algorithm, read without PyGlove's inference (4 us each time)."""
 
@@ -167,6 +170,9 @@ class Algorithm(pg.geno.DNAGenerator):
 
     # Whether it can work with several objectives; one that can gets rewards (n, m).
     supports_multi_objective = False
+
+    # Whether it comes to an end by itself in every space.
+    ends = False
 
     # --- used by the sample loop --------------------------------------------------------
 
@@ -292,11 +298,15 @@ class Algorithm(pg.geno.DNAGenerator):
         if not len(genotypes):
             raise StopIteration
         self._batches.append(genotypes)  # The base class counts the proposal.
-        return self.space.to_dna(genotypes[0])
+        dna = self.space.to_dna(genotypes[0])
+        # Floats do not come back exactly from their values.
+        dna.set_userdata(_GENOTYPE, genotypes[0])
+        return dna
 
     def _feedback(self, dna: Any, reward: float | Sequence[float]) -> None:
         self._num_feedbacks -= 1  # `feedback` of the base class counts as well.
-        self.tell(self.space.from_dna(dna), reward)
+        genotype = dna.userdata.get(_GENOTYPE)
+        self.tell(self.space.from_dna(dna) if genotype is None else genotype, reward)
 
     def _replay(self, trial_id: int, dna: Any, reward: Any) -> None:
         if reward is not None:
@@ -328,7 +338,8 @@ class PyGloveAlgorithm(Algorithm):
                 "Make a new one."
             )
         self.generator.setup(self.space.dna_spec)
-        self._dnas: dict[bytes, Any] = {}
+        self._dnas: dict[bytes, Any] = {}  # Of what it proposed, by genotype.
+        self._latest: tuple[Genotypes, Any] | None = None
 
     def _ask(self, n: int, rng: np.random.Generator) -> Genotypes:
         genotypes = []
@@ -339,14 +350,23 @@ class PyGloveAlgorithm(Algorithm):
                 break
             genotype = self.space.from_dna(dna)
             self._dnas[genotype.tobytes()] = dna
+            self._latest = genotype, dna
             genotypes.append(genotype)
         return np.array(genotypes).reshape(len(genotypes), self.space.num_columns)
+
+    def proposed(self, genotype: Genotypes) -> int:
+        if self._latest is not None and genotype.tobytes() not in self._dnas:
+            # In a traced space some decisions turn out not to be met.
+            drawn, dna = self._latest
+            if ((genotype == drawn) | (genotype < 0)).all():
+                self._dnas[genotype.tobytes()] = dna
+        return super().proposed(genotype)
 
     def _tell(self, genotypes: Genotypes, rewards: NDArray[np.float64]) -> None:
         for genotype, reward in zip(genotypes, rewards, strict=True):
             dna = self._dnas.pop(genotype.tobytes(), None)
             if dna is None:
-                dna = self.space.to_dna(genotype)
+                continue  # Not its proposal: it would not know what to do with it.
             several = rewards.ndim > 1
             self.generator.feedback(
                 dna, tuple(map(float, reward)) if several else float(reward)

@@ -49,7 +49,10 @@ def demo(
         int, typer.Option(min=1, help="Networks that each of the two searches trains.")
     ] = 40,
     output: Annotated[
-        Path, typer.Option(help="Folder for the winner's weights and description.")
+        Path,
+        typer.Option(
+            file_okay=False, help="Folder for the winner's weights and description."
+        ),
     ] = Path("symnas_demo"),
 ) -> None:
     """Search a small CNN for handwritten digits, in about two minutes.
@@ -58,14 +61,14 @@ def demo(
     again and compared, on images that no search has seen, with the network one would
     have written without a search. Ctrl-C ends it and shows what was found so far.
     """
-    from symnas import demo  # Loads the data's library, which other commands do not need.
+    from symnas import (
+        demo,
+    )  # Loads the data's library, which other commands do not need.
 
     console = Console()
-    if output.exists() and not output.is_dir():
-        raise typer.BadParameter(f"`{output}` is not a folder.", param_hint="--output")
     try:
         demo.run(seed, examples, output, console)
-    except demo.Interrupted:
+    except KeyboardInterrupt:
         console.print("\nInterrupted.")
         raise typer.Exit(INTERRUPTED) from None
 

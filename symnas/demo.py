@@ -1,7 +1,7 @@
 """The demo: a search on scikit-learn's handwritten digits, from data to saved winner.
 
-Read it from the top: `ConvNet` is an ordinary CNN, `search_space` says where we are unsure,
-`search` looks for a better one, `run` puts it all on the screen.
+Read it from the top: `ConvNet` is an ordinary CNN, `search_space` says where we are
+unsure, `search` looks for a better one, `run` puts it all on the screen.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ from symnas import nn
 from symnas.progress import results_table
 from symnas.training import Classifier
 
-EPOCHS = 6  # Of each evaluation, on the training images.
-FINAL_EPOCHS = 15  # Of the final training, on training and validation images.
+EPOCHS = 10  # Of each evaluation, on the training images.
+FINAL_EPOCHS = 20  # Of the final training, on training and validation images.
 FINAL_SEEDS = 3  # The final training is repeated with as many seeds.
 
-# Best of three learning rates for the default network, on the validation images.
+# For the default network no other rate of 0.001, 0.003, 0.01 and 0.02 is better on the
+# validation images (mean of 8 seeds).
 RECIPE: dict[str, Any] = {
     "batch_size": 32,
     "optimizer": functools.partial(torch.optim.AdamW, lr=3e-3),
@@ -87,26 +88,31 @@ class Images(NamedTuple):
     inputs: Tensor  # (N, 1, 8, 8) in [0, 1].
     targets: Tensor  # (N,) digits.
 
-    def __add__(self, other: Any) -> Images:  # type: ignore[override]
+    def __add__(self, other: Any) -> Images:
         return Images(*(torch.cat(pair) for pair in zip(self, other, strict=True)))
 
 
 def load_images() -> tuple[Images, Images, Images]:
-    """The digits, always split alike: 400 for training, 498 for validation, 899 for the test."""
+    """The digits, split into 300 for training, 300 for validation, 1,197 for the test.
+
+    With few images the architecture matters, and with many test images it shows. The
+    split is always the same.
+    """
     digits = load_digits()
     inputs = torch.tensor(digits.images / 16, dtype=torch.float32).unsqueeze(1)
     targets = torch.tensor(digits.target)
     rest, test = train_test_split(
-        np.arange(len(targets)), test_size=0.5, stratify=digits.target, random_state=0
+        np.arange(len(targets)), train_size=600, stratify=digits.target, random_state=0
     )
     train, valid = train_test_split(
-        rest, train_size=400, stratify=digits.target[rest], random_state=0
+        rest, train_size=300, stratify=digits.target[rest], random_state=0
     )
-    return tuple(Images(inputs[part], targets[part]) for part in (train, valid, test))  # type: ignore[return-value]
+    images = [Images(inputs[part], targets[part]) for part in (train, valid, test)]
+    return images[0], images[1], images[2]
 
 
 def search(algorithm: Any, examples: int, seed: int) -> sn.Result:
-    """Searches for the best accuracy on the validation images after a short training."""
+    """Searches for the best validation accuracy after a short training."""
     train, valid, _ = load_images()
     evaluate = Classifier(train, valid, epochs=EPOCHS, **RECIPE)
     return sn.search(search_space(), evaluate, algorithm, examples, seed=seed)
@@ -127,24 +133,23 @@ def train_finally(
         yield model, classifier.score(model, *test)["accuracy"]
 
 
-class Interrupted(Exception):
-    """Ctrl-C ended the demo; what was found until then has been shown."""
-
-
 def run(seed: int, examples: int, output: Path, console: Console) -> None:
-    """Searches, compares, saves the winner, and shows all of it."""
-    # Such small networks gain little from a second thread, and with one they come out the
-    # same whatever the number of cores.
+    """Searches, compares, saves the winner, and shows all of it.
+
+    Ctrl-C raises `KeyboardInterrupt` when what was found until then has been shown.
+    """
+    # Such small networks gain little from a second thread, and with one they come out
+    # the same whatever the number of cores.
     torch.set_num_threads(1)
+    say = functools.partial(console.print, highlight=False, markup=False)
     train, valid, test = load_images()
     space = sn.SearchSpace(search_space())
-    console.print(
+    decisions = ", ".join(decision.label for decision in space.decisions)
+    say(
         f"Handwritten digits of 8 x 8 pixels: {len(train.targets)} for training, "
-        f"{len(valid.targets)} for validation, {len(test.targets)} for the test at the end.\n"
-        f"The space has {len(space.decisions)} decisions: "
-        f"{', '.join(d.label for d in space.decisions)}.\n"
-        f"Two searches of {examples} examples, each trained for {EPOCHS} epochs.",
-        highlight=False,
+        f"{len(valid.targets)} for validation, {len(test.targets)} for the test at the "
+        f"end.\nThe space has {len(space.decisions)} decisions: {decisions}.\n"
+        f"Two searches of {examples} examples, each trained for {EPOCHS} epochs."
     )
     algorithms = {
         "regularized evolution": sn.algorithms.RegularizedEvolution(
@@ -154,53 +159,50 @@ def run(seed: int, examples: int, output: Path, console: Console) -> None:
     }
     results: dict[str, sn.Result] = {}
     for name, algorithm in algorithms.items():
-        console.print(f"\n[bold]{name}[/bold]")
+        say(f"\n{name}", style="bold")
         results[name] = result = search(algorithm, examples, seed)
         if result.num_completed:
-            console.print(results_table(result))
+            say(results_table(result))
         if result.why_stopped == "interrupted by the user":
-            raise Interrupted
-    console.print()
-    console.print(_race(results, examples))
+            raise KeyboardInterrupt
+    say("\nbest validation accuracy", style="bold")
+    say(_race(results, examples))
 
     winner = results["regularized evolution"]
     description = winner.space.symbolic(winner.best.genotype)
-    console.print("\n[bold]the winner of regularized evolution[/bold]")
-    console.print(sn.describe(description), highlight=False)
+    say("\nthe winner of regularized evolution", style="bold")
+    say(sn.describe(description))
 
-    console.print(
-        f"\n[bold]the winner against the default network[/bold], both trained "
-        f"{FINAL_SEEDS} times for {FINAL_EPOCHS} epochs on all but the test images"
+    say("\nthe winner against the default network", style="bold")
+    say(
+        f"both trained {FINAL_SEEDS} times for {FINAL_EPOCHS} epochs on all but the "
+        "test images"
     )
     accuracies: dict[str, list[float]] = {}
     models: list[nn.Module] = []
-    try:
-        contestants = {"winner": lambda: sn.build(description), "default": ConvNet}
-        for name, make_model in contestants.items():
-            accuracies[name] = []
-            for model, accuracy in train_finally(make_model, seed):
-                models.append(model)
-                accuracies[name].append(accuracy)
-                size = sum(p.numel() for p in model.parameters())
-                console.print(
-                    f"{name}: test accuracy {accuracy:.2%} ({size:,} parameters)",
-                    highlight=False,
-                )
-    except KeyboardInterrupt:
-        raise Interrupted from None
+    contestants = {"winner": lambda: sn.build(description), "default": ConvNet}
+    for name, make_model in contestants.items():
+        accuracies[name] = []
+        for model, accuracy in train_finally(make_model, seed):
+            models.append(model)
+            accuracies[name].append(accuracy)
+            size = sum(p.numel() for p in model.parameters())
+            say(f"{name}: test accuracy {accuracy:.2%} ({size:,} parameters)")
     _save(models[0], description, output)  # The first, not the best on the test images.
-    console.print(f"\nSaved in {output}/. This loads the winner back:\n", highlight=False)
-    console.print(loading_code(output), highlight=False, soft_wrap=True)
-    console.print(f"\nseed {seed}: test accuracy {_summary(accuracies)}", highlight=False)
+    say(f"\nSaved in {output}/. This loads the winner back:\n", soft_wrap=True)
+    say(loading_code(output), soft_wrap=True)
+    say(f"\nseed {seed}: test accuracy {_summary(accuracies)}", soft_wrap=True)
 
 
 def loading_code(output: Path) -> str:
     """The lines that load what `run` has saved."""
+    description, weights = (
+        str(output / name) for name in ("winner.json", "winner.safetensors")
+    )
     return (
         "import symnas as sn, symnas.demo, safetensors.torch\n"
-        f"model = sn.build(sn.from_json(open({str(output / 'winner.json')!r}).read()))\n"
-        "safetensors.torch.load_model"
-        f"(model.eval(), {str(output / 'winner.safetensors')!r})"
+        f"model = sn.build(sn.from_json(open({description!r}).read()))\n"
+        f"safetensors.torch.load_model(model.eval(), {weights!r})"
     )
 
 
@@ -213,11 +215,10 @@ def _save(model: nn.Module, description: Any, output: Path) -> None:
 def _race(results: dict[str, sn.Result], examples: int) -> Table:
     """The best validation accuracy of each search after a part of its examples."""
     counts = sorted({max(1, examples * part // 4) for part in (1, 2, 3, 4)})
-    table = Table(box=None, pad_edge=False, title_justify="left")
-    table.title = "best validation accuracy after"
-    table.add_column("examples")
+    table = Table(box=None, pad_edge=False)
+    table.add_column("after")
     for count in counts:
-        table.add_column(str(count), justify="right")
+        table.add_column(f"{count} examples", justify="right")
     for name, result in results.items():
         rewards = [t.reward if t.status == "completed" else 0.0 for t in result.trials]
         table.add_row(name, *(f"{max(rewards[:count]):.4f}" for count in counts))

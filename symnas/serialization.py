@@ -134,10 +134,7 @@ def from_data(data: Any, allow: Sequence[Any] = ()) -> Any:
     """The symbolic object of what `to_data` returns."""
     allowed = {}
     for item in allow:
-        target = getattr(item, "__symnas_target__", item)
-        target = (
-            target.__symnas_unwrap__() if isinstance(target, Constructor) else target
-        )
+        target = item.__symnas_unwrap__() if isinstance(item, Constructor) else item
         allowed[qualified_name(target)] = target
     try:
         return tree.convert(_Reader(allowed).read(data, "$"))
@@ -235,11 +232,17 @@ class _Writer:
         if isinstance(value, type) or callable(value):
             return {"object": self._name(value)}
         if not self.exact:
-            return {"value": type(value).__qualname__, "repr": _stable_repr(value)}
+            return {"value": type(value).__qualname__, "repr": stable_repr(value)}
         raise TypeError(f"{value!r} of type {type(value).__name__} has no JSON form.")
 
     def _foreign(self, node: Foreign) -> Any:
         value = node.value
+        if node.shared and self.exact:
+            raise TypeError(
+                f"{node!r} is an object of this process, so it has no JSON form."
+            )
+        if node.shared:
+            return {"share": self._foreign(Foreign(value))}
         if type(value) in (list, dict, set):
             if type(value) is list:
                 return {"list": [self.write(tree.convert(item)) for item in value]}
@@ -270,7 +273,7 @@ def _is_registered(kind: type) -> bool:
     return registered(qualified_name(kind)) is kind
 
 
-def _stable_repr(value: Any) -> str:
+def stable_repr(value: Any) -> str:
     text = repr(value)
     return type(value).__qualname__ if " at 0x" in text else text
 
@@ -349,6 +352,7 @@ class _Reader:
     def _call(self, name: Any, data: Mapping[str, Any], path: str) -> Any:
         self._only(data, ("call", "number", "fields"), path)
         target = self._find(name, path)
+        target = getattr(target, "__symnas_target__", target)
         if not isinstance(data.get("fields"), dict):
             raise ValueError(
                 f"{path}: a call needs `fields`, got {data.get('fields')!r}."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,13 +13,15 @@ from typing import Any
 import numpy as np
 import pyglove as pg
 
-from symnas import description, pyglove_bridge, serialization, tree
-from symnas.genotype import INACTIVE, Decision, Entry, Genotypes, Layout
+from symnas import description, hyper, pyglove_bridge, serialization, tree
+from symnas.genotype import Decision, Entry, Genotypes, Layout
 from symnas.program import Program
 from symnas.symbolic import Example, attach
 from symnas.tracing import Trace
 
-_MOST_TRIES = 1_000  # Random genotypes drawn in search of one that meets a constraint.
+_MOST_TRIES = (
+    100_000  # Random genotypes drawn in search of one that meets a constraint.
+)
 
 Constraint = Callable[[Mapping[str, Any]], bool]
 
@@ -61,6 +64,7 @@ class SearchSpace:
         self.constraint = constraint
         self._source: Any = None  # The symbolic tree, where there is one.
         self._spec: Any = None
+        self._descriptions: dict[tuple[int, int], Any] = {}
         self._origin: Any = space
         self._maker: Program | Trace | None = None
         branches: Sequence[Sequence[Entry]] = [[]]
@@ -71,12 +75,9 @@ class SearchSpace:
             space = space._origin if where is None else space._source
             self._origin = space
         decisions: Sequence[Decision]
-        traced = False
         if isinstance(space, pg.DNASpec):
             decisions, branches = pyglove_bridge.from_spec(space)
             self._spec = space
-        elif isinstance(space, _Description):
-            decisions, branches, traced = space.decisions, space.branches, space.traced
         elif _is_code(space):
             if where is not None:
                 raise ValueError(
@@ -84,7 +85,7 @@ class SearchSpace:
                     "a function. Symbolize the function and call it with hyper-values."
                 )
             self._maker = Trace(space)
-            decisions, traced = self._maker.decisions, True
+            decisions = self._maker.decisions
         else:
             self._source = tree.convert(space)
             self._maker = Program(self._source, where)
@@ -100,7 +101,7 @@ class SearchSpace:
                 f"in {what[:500]}. Put `symnas.oneof([...])` or another hyper-value where "
                 "you are unsure."
             )
-        self.layout = Layout(decisions, branches, traced)
+        self.layout = Layout(decisions, branches, isinstance(self._maker, Trace))
 
     # --- what it consists of ------------------------------------------------------
 
@@ -147,10 +148,7 @@ class SearchSpace:
         Raises:
           TypeError: the space holds a lambda, which has no lasting identity.
         """
-        if self._source is not None:
-            data = serialization.fingerprint_data(self._source)
-        else:
-            data = [_decision_data(d) for d in self.decisions]
+        data = serialization.fingerprint_data(self._described())
         text = json.dumps(data, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -165,10 +163,10 @@ class SearchSpace:
         """Random genotypes (n, d): each decision uniform on its scale.
 
         Raises:
-          ValueError: the constraint refused 1,000 genotypes in a row.
+          ValueError: the constraint refused 100,000 genotypes in a row.
         """
         genotypes = self.layout.random(rng, n)
-        if self.constraint is None:
+        if self.constraint is None or self.layout.traced:
             return genotypes
         for i in range(n):
             tries = 0
@@ -202,10 +200,15 @@ class SearchSpace:
 
     def enumerate(self, resolution: int = 5) -> Iterator[Genotypes]:
         """All genotypes (d,), in lexicographic order; floats at `resolution` points."""
+        seen: set[tuple[float, ...]] = set()
         for row in self.layout.enumerate(resolution):
-            genotype = np.array(row)
-            if self.is_feasible(genotype):
-                yield genotype
+            if isinstance(self._maker, Trace):
+                row = self._maker.canonical(row)
+                if tuple(row) in seen:
+                    continue
+                seen.add(tuple(row))
+            if self.is_feasible(row):
+                yield np.array(row)
 
     def encode(self, genotypes: Genotypes, one_hot: bool = False) -> Genotypes:
         """Genotypes as points (n, d) of the unit cube, or one-hot."""
@@ -240,9 +243,16 @@ class SearchSpace:
                 result[decision.label] = decision.value(genotype[column])
                 continue
             genes = genotype[column : column + decision.slots]
-            chosen = [_shown(decision.choices[int(gene)]) for gene in genes]
+            chosen = [self._shown(decision, int(gene)) for gene in genes]
             result[decision.label] = chosen if decision.many else chosen[0]
         return result
+
+    def _shown(self, decision: Decision, index: int) -> Any:
+        """A candidate as `values` gives it; descriptions are made once."""
+        key = decision.column, index
+        if key not in self._descriptions:
+            self._descriptions[key] = _shown(decision.choices[index])
+        return self._descriptions[key]
 
     def build(self, genotype: Sequence[float] | Genotypes) -> Any:
         """The example that a genotype stands for, made anew."""
@@ -254,15 +264,7 @@ class SearchSpace:
         The two genotypes differ only in a traced space.
         """
         if isinstance(self._maker, Trace):
-            example, met = self._maker.run(row)
-            canonical = [INACTIVE] * len(row)
-            for decision in met:
-                for slot, column in enumerate(decision.columns):
-                    first = slot if decision.distinct else 0
-                    canonical[column] = (
-                        row[column] if row[column] >= 0 else float(first)
-                    )
-            return example, canonical
+            return self._maker.run(row)
         if self._maker is None:
             return self.to_dna(np.array(row)), row
         example = self._maker.build(row)
@@ -305,14 +307,13 @@ class SearchSpace:
 
     def to_json(self) -> str:
         """JSON text of the space, read by `SearchSpace.from_json`."""
-        if self._source is not None:
-            return json.dumps({"space": serialization.to_data(self._source)})
-        branches = [
-            [list(entry) for entry in entries] for entries in self.layout.branches
-        ]
-        decisions = [_decision_data(d) for d in self.decisions]
-        data = {"decisions": decisions, "branches": branches}
-        return json.dumps({**data, "traced": self.layout.traced})
+        data: dict[str, Any] = {"space": serialization.to_data(self._described())}
+        if self.layout.traced:
+            data["traced"] = True
+        return json.dumps(data)
+
+    def _described(self) -> Any:
+        return _outline(self.layout) if self._source is None else self._source
 
     @classmethod
     def from_json(
@@ -323,18 +324,20 @@ class SearchSpace:
     ) -> SearchSpace:
         """The space that `to_json` has written. Nothing in it is executed or imported.
 
-        The space of a function comes back as its decisions alone: it can be searched,
-        but builds `pg.DNA` instead of what the function returns.
+        The space of a function or a DNASpec comes back as its decisions alone: it can be
+        searched, but builds a dict of them.
         """
         try:
             data = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise ValueError(f"This is not JSON: {error}") from None
-        if not isinstance(data, dict) or not data.keys() & {"space", "decisions"}:
+        valid = isinstance(data, dict) and "space" in data
+        if not valid or data.keys() - {"space", "traced"}:
             raise ValueError("This JSON does not hold a search space.")
-        if "space" in data:
-            return cls(serialization.from_data(data["space"], allow), constraint)
-        return cls(_Description(data), constraint)
+        space = cls(serialization.from_data(data["space"], allow), constraint)
+        if data.get("traced"):
+            space.layout = Layout(space.layout.decisions, space.layout.branches, True)
+        return space
 
 
 def build(space: Any) -> Any:
@@ -364,79 +367,58 @@ def build(space: Any) -> Any:
     return example
 
 
-class _Description:
-    """The decisions of a space that was read from JSON without its function."""
+def _outline(layout: Layout) -> dict[str, Any]:
+    """The decisions of a space as symbolic values, without the code that uses them.
 
-    def __init__(self, data: Mapping[str, Any]) -> None:
-        try:
-            self.traced = bool(data.get("traced", False))
-            self.branches = [[Entry(*map(int, e)) for e in b] for b in data["branches"]]
-            self.decisions = [_decision_from(d) for d in data["decisions"]]
-            columns = [c for d in self.decisions for c in d.columns]
-            valid = columns == list(range(len(columns))) and self.branches[0] == []
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise ValueError(
-                f"This JSON does not hold a search space: {error!r}"
-            ) from None
-        if not valid:
-            raise ValueError("The columns of this space are not in order.")
+    Those of a traced function are known by their name or number: line numbers change
+    with every edit of a file.
+    """
+    inside: list[list[Decision]] = [[] for _ in layout.branches]
+    keys: dict[int, str] = {}
+    for number, decision in enumerate(layout.decisions):
+        inside[decision.branches[0]].append(decision)
+        keys[id(decision)] = decision.name or str(number)
 
+    def branch(branch_id: int) -> dict[str, Any]:
+        return {keys[id(decision)]: value(decision) for decision in inside[branch_id]}
 
-def _decision_data(decision: Decision) -> dict[str, Any]:
-    if decision.kind == "choice":
-        choices = [_shown(c) for c in decision.choices]
-        choices = [
-            c if isinstance(c, (bool, int, float, str)) else repr(c) for c in choices
+    def value(decision: Decision) -> Any:
+        common = {"name": decision.name, "hints": decision.hints}
+        if decision.kind == "float":
+            scale: Any = None if decision.scale == "linear" else decision.scale
+            low, high = decision.choices
+            return hyper.floatv(low, high, scale, **common)
+        if decision.kind == "int":
+            values = decision.choices
+            assert isinstance(values, range)
+            log = decision.scale == "log"
+            return hyper.intv(values[0], values[-1], values.step, log, **common)
+        below = decision.children[0][0] if decision.children else [-1] * decision.count
+        candidates = [
+            _literal(choice) if child < 0 else [_literal(choice), branch(child)]
+            for choice, child in zip(decision.choices, below, strict=True)
         ]
-    elif decision.kind == "int":
-        values = decision.choices
-        assert isinstance(values, range)
-        choices = [values.start, values.stop, values.step]
-    else:
-        choices = list(decision.choices)
-    return {
-        "kind": decision.kind,
-        "column": decision.column,
-        "slots": decision.slots,
-        "many": decision.many,
-        "distinct": decision.distinct,
-        "sorted": decision.sorted,
-        "scale": decision.scale,
-        "name": decision.name,
-        "choices": choices,
-        "branches": decision.branches,
-        "children": decision.children,
-    }
+        if not decision.many:
+            return hyper.oneof(candidates, **common)
+        return hyper.manyof(
+            decision.slots, candidates, decision.distinct, decision.sorted, **common
+        )
+
+    return branch(0)
 
 
-def _decision_from(data: Mapping[str, Any]) -> Decision:
-    kind = data["kind"]
-    if kind not in ("choice", "int", "float"):
-        raise ValueError(f"unknown kind {kind!r}")
-    choices: Any = data["choices"]
-    if kind == "int":
-        choices = range(*choices)
-    elif kind == "float":
-        choices = (float(choices[0]), float(choices[1]))
-    return Decision(
-        kind,
-        int(data["column"]),
-        0 if kind == "float" else len(choices),
-        choices,
-        slots=int(data["slots"]),
-        many=bool(data["many"]),
-        distinct=bool(data["distinct"]),
-        sorted=bool(data["sorted"]),
-        scale=str(data["scale"]),
-        name=data["name"],
-        branches=[int(b) for b in data["branches"]],
-        children=[[[int(b) for b in r] for r in t] for t in data["children"]],
-        location=(None, f"decision_{data['column']}"),
-    )
+def _literal(choice: Any) -> Any:
+    shown = _shown(choice)
+    plain = shown is None or isinstance(shown, (bool, int, float, str))
+    return shown if plain else serialization.stable_repr(shown)
 
 
 def _shown(candidate: Any) -> Any:
+    """A candidate as a value of a mapping: constants as they are, others as code."""
     if isinstance(candidate, (tree._Node, tree.Foreign)) or callable(candidate):
+        if sum(1 for _ in itertools.islice(tree.walk(candidate), 100)) == 100:
+            target = getattr(candidate, "sym_target", type(candidate))
+            return f"{tree.target_name(target)}(...)"
         text = description.describe(candidate, width=None)
         return text if len(text) <= 200 else text[:197] + "..."
     return candidate

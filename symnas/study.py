@@ -29,6 +29,7 @@ from symnas.trial import (
 
 _REDRAWS = 20  # Of a proposal that is known already or infeasible.
 _LARGEST_LISTED = 1_000_000  # Spaces up to this size are searched for what is unseen.
+_MOST_RANDOM = 1_000  # Examples of a traced space built to find one that is feasible.
 _FAILED_BUILDS = 10  # In a row, with no other: then the space itself is at fault.
 
 
@@ -115,6 +116,10 @@ class Study:
             self.stop(f"{self.timeout} seconds have passed")
         elif self.avoid_duplicates and len(self._seen) >= self._exact_size:
             self.stop("every example was proposed")
+        for rule in self.stop_rules:
+            why = rule(self)
+            if why:
+                self.stop(str(why))
         return self.why_stopped is None
 
     def _propose(self) -> _Proposed | None:
@@ -133,7 +138,19 @@ class Study:
                 return found
         if self.avoid_duplicates and self.space.size <= _LARGEST_LISTED:
             return None
-        return self._realize(self.space.random(self._spare_rng(), 1)[0], allow=True)
+        return self._random()
+
+    def _random(self) -> _Proposed:
+        """A random example that the constraint accepts, known or not."""
+        rng = ProposalRng(self.seed).at(self.algorithm.num_proposals, _REDRAWS + 1)
+        for _ in range(_MOST_RANDOM):
+            found = self._realize(self.space.random(rng, 1)[0], allow=True)
+            if found is not None:
+                return found
+        raise ValueError(
+            f"The constraint refused {_MOST_RANDOM:,} random examples in a row. Loosen it, "
+            "or build it into the space."
+        )
 
     def _realize(self, genotype: Genotypes, allow: bool = False) -> _Proposed | None:
         """Builds the example, unless it is infeasible or known."""
@@ -141,14 +158,17 @@ class Study:
         if avoid and self._known(genotype):
             return None
         row: list[float] = genotype.tolist()
-        if not self.space.is_feasible(row):
+        traced = self.space.layout.traced  # What is met is known after building.
+        if not traced and not self.space.is_feasible(row):
             return None
         try:
             example, canonical = self._build(row, len(self) + 1)
         except Exception as error:  # Whatever a constructor raises fails the trial.
             return row, genotype, None, error
-        if canonical is row:
+        if not traced:
             return row, genotype, example, None
+        if not self.space.is_feasible(canonical):
+            return None
         genotype = np.array(canonical)
         return (
             None
@@ -172,13 +192,10 @@ class Study:
             return iter(())
         if self._unseen is None:
             listed = list(self.space.enumerate())
-            order = self._spare_rng().permutation(len(listed))
+            # The same order whenever it is needed first, also after an interruption.
+            order = ProposalRng(self.seed).at(0, _REDRAWS + 2).permutation(len(listed))
             self._unseen = (listed[i] for i in order)
         return self._unseen
-
-    def _spare_rng(self) -> np.random.Generator:
-        number = self.algorithm.num_proposals
-        return ProposalRng(self.seed).at(number, _REDRAWS + 1)
 
     def _build_failed(self, feedback: Feedback, error: BaseException) -> None:
         feedback.fail(error)
@@ -269,10 +286,6 @@ class Study:
             self.extras(feedback.id)["stopped_early"] = True
         if status != COMPLETED:
             self.algorithm.dropped(i)
-        for rule in self.stop_rules:
-            why = rule(self)
-            if why:
-                self.stop(str(why))
 
     def should_stop_early(self, feedback: Feedback) -> bool:
         return self.early_stopping is not None and bool(
@@ -338,7 +351,9 @@ class Study:
     @property
     def finite(self) -> bool:
         """Whether the proposals must come to an end by themselves."""
-        return self.avoid_duplicates and self.space.size < math.inf
+        return self.algorithm.ends or (
+            self.avoid_duplicates and self.space.size < math.inf
+        )
 
     def trial_seed(self, trial_id: int) -> int:
         """31 bits, a hash (splitmix64) of the seed and the trial's id."""

@@ -78,6 +78,13 @@ class Record:
         object.__setattr__(node, "_sym_tied", True)
         return node
 
+    # Classes that compare their attributes should not see it.
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Record)
+
+    def __hash__(self) -> int:
+        return hash(Record)
+
     def __reduce__(self) -> Any:
         return dict, ()
 
@@ -333,7 +340,7 @@ def _symbolize_function(target: F) -> F:
 
     wrapper.__symnas_target__ = target  # type: ignore[attr-defined]
     if hasattr(target, "__qualname__"):
-        register(target)
+        register(wrapper)
     return wrapper  # type: ignore[return-value]
 
 
@@ -346,7 +353,7 @@ def _symbolize_class(cls: Any) -> None:
     called = cls.__init__ if cls.__init__ is not object.__init__ else cls.__new__
 
     @functools.wraps(called if called is not object.__new__ else _take_nothing)
-    def new(kind: type, /, *args: Any, **kwargs: Any) -> Any:
+    def new(kind: Any, /, *args: Any, **kwargs: Any) -> Any:
         if is_symbolic(args) or is_symbolic(kwargs):
             return tree.call(kind, args, kwargs)
         _record_init(kind)

@@ -10,6 +10,7 @@ move it up.
 from __future__ import annotations
 
 import inspect
+import itertools
 import random
 import sys
 import types
@@ -19,7 +20,7 @@ from typing import Any
 import torch
 
 from symnas import hyper
-from symnas.genotype import Decision
+from symnas.genotype import INACTIVE, Decision
 from symnas.seeding import generators_restored
 from symnas.symbolic import unrecorded
 
@@ -38,14 +39,25 @@ class Trace:
         with generators_restored():
             self._explore()
 
-    def build(self, genotype: Sequence[float]) -> Any:
-        return self.run(genotype)[0]
-
-    def run(self, genotype: Sequence[float]) -> tuple[Any, set[Decision]]:
-        """What the function returns, and the decisions that it met."""
+    def run(self, genotype: Sequence[float]) -> tuple[Any, list[float]]:
+        """What the function returns, and the genotype with what it did not meet at -1."""
         replay = _Run(self, genotype)
         with unrecorded():
-            return replay(), replay.met
+            example = replay()
+        row = [INACTIVE] * len(genotype)
+        for decision in replay.met:
+            stop = decision.column + decision.slots
+            row[decision.column : stop] = map(float, replay.genes_of(decision))
+        return example, row
+
+    def canonical(self, genotype: Sequence[float]) -> list[float]:
+        """The same genotype without the example; nothing is drawn or kept."""
+        with generators_restored():
+            try:
+                with torch.device("meta"):
+                    return self.run(genotype)[1]
+            except Exception:
+                return self.run(genotype)[1]
 
     # --- exploring ----------------------------------------------------------------
 
@@ -82,6 +94,8 @@ class Trace:
         """The same, for combinations that the function may refuse."""
         try:
             return self._probe(values)
+        except _Conflict:
+            raise
         except Exception:
             return {}
 
@@ -99,9 +113,9 @@ class Trace:
         now = hyper.decision(kind, fields)
         if _shape(known) != _shape(now):
             named = fields["name"] is not None
-            raise ValueError(
-                f"The decision `{known.label}` had {_shape(known)}, and at {location} it "
-                f"has {_shape(now)}. "
+            raise _Conflict(
+                f"The decision `{known.label}` had {_shape(known)} at {known.path}, and "
+                f"at {location} it has {_shape(now)}. "
                 + ("A name stands for one decision." if named else "Give each a name.")
             )
         return known
@@ -147,6 +161,18 @@ def _random_gene(decision: Decision, rng: random.Random) -> Any:
     return rng.random() if decision.kind == "float" else rng.randrange(decision.count)
 
 
+class _Conflict(ValueError):
+    """Two decisions that cannot be one; no run with it is merely a bad combination."""
+
+
+def _agree(left: Any, right: Any) -> bool:
+    """Whether candidates of one decision can be the same; constants must be equal."""
+    constants = (type(None), bool, int, float, str)
+    if isinstance(left, constants) and isinstance(right, constants):
+        return type(left) is type(right) and left == right
+    return True
+
+
 # --- runs -----------------------------------------------------------------------
 
 
@@ -157,6 +183,7 @@ class _Run:
         self.trace = trace
         self.genotype = genotype
         self.met: set[Decision] = set()
+        self._candidates: dict[Any, list[Any]] = {}
         self._times: dict[Any, int] = {}
 
     def __call__(self) -> Any:
@@ -171,9 +198,16 @@ class _Run:
         key, location = self._identity(fields["name"])
         decision = self._find(key, kind, fields, location)
         self.met.add(decision)
-        genes = self._genes(decision)
+        genes = self.genes_of(decision)
         if decision.kind != "choice":
             return decision.value(genes[0])
+        earlier = self._candidates.setdefault(key, fields["candidates"])
+        if not all(map(_agree, earlier, fields["candidates"])):
+            raise _Conflict(
+                f"The decision `{decision.label}` has the candidates {earlier} at "
+                f"{decision.path}, and at {location} it has {fields['candidates']}. A "
+                "name stands for one decision."
+            )
         # The candidates of this very call: they may depend on earlier decisions.
         chosen = [_resolved(fields["candidates"][int(gene)]) for gene in genes]
         return chosen if decision.many else chosen[0]
@@ -188,7 +222,7 @@ class _Run:
             )
         return decision
 
-    def _genes(self, decision: Decision) -> Sequence[float]:
+    def genes_of(self, decision: Decision) -> Sequence[float]:
         genes = self.genotype[decision.column : decision.column + decision.slots]
         if genes[0] < 0:
             # The genotype says that this decision is not met; it takes its first value.
@@ -208,7 +242,9 @@ class _Run:
         location = f"{code.co_name}:{frame.f_lineno}"
         if name is not None:
             return name, location
-        place = (code.co_filename, code.co_qualname, code.co_firstlineno, frame.f_lasti)
+        # The column tells two calls, or two lambdas, on one line apart.
+        column = next(itertools.islice(code.co_positions(), frame.f_lasti // 2, None))
+        place = (code.co_filename, code.co_qualname, frame.f_lasti, column)
         times = self._times[place] = self._times.get(place, 0) + 1
         return (place, times), location
 
@@ -225,7 +261,7 @@ class _Exploration(_Run):
         known = self.trace.find(key, kind, fields, location)
         return known or self.trace.add(key, kind, fields, location)
 
-    def _genes(self, decision: Decision) -> Sequence[float]:
+    def genes_of(self, decision: Decision) -> Sequence[float]:
         gene = self.values.get(decision)
         self.genes[decision] = 0.0 if gene is None else gene
         if gene is None:

@@ -104,11 +104,13 @@ class _Node:
         object.__setattr__(self, "_sym_key", path.key if path else None)
 
     def _relocate_if_symbolic(self, key: Any, value: Any) -> Any:
-        if type(value) not in _PLAIN and isinstance(value, pg.Symbolic):
-            if value.sym_parent is not None:
+        # An object of PyGlove that holds no space is a leaf, and stays as it is.
+        if isinstance(value, _Node):
+            if value._sym_parent is not None:
                 value = _second_place(value)
             object.__setattr__(value, "_sym_key", key)
-            value.sym_setparent(self._sym_parent_for_children())  # type: ignore[attr-defined]
+            parent = self._sym_parent_for_children()  # type: ignore[attr-defined]
+            value.sym_setparent(parent)
         return value
 
     def sym_clone(
@@ -244,6 +246,8 @@ class SymbolicObject(_Node, pg.Object):
 
     def __eq__(self, other: object) -> bool:
         # `if width == 32` would be silently false.
+        if isinstance(other, str) and other == pg.JSONConvertible.TUPLE_MARKER:
+            return False  # PyGlove looks for it at the head of lists.
         if isinstance(other, (bool, int, float, str)):
             self._unusable()
         return bool(self.sym_eq(other))
@@ -405,10 +409,10 @@ def signature(target: Callable[..., Any]) -> inspect.Signature:
     """The parameters of `target`; `*args, **kwargs` where Python cannot tell."""
     if target is functools.partial:
         return inspect.signature(lambda func, /, *args, **kwargs: None)
-    called = target
+    called: Any = target
     if getattr(getattr(target, "__new__", None), "__symnas__", False):
         # It stands in for the `__init__`, which `dataclass` may have added later.
-        init = target.__init__  # type: ignore[misc]
+        init: Any = called.__init__
         called = target if init is object.__init__ else types.MethodType(init, target)
     try:
         return inspect.signature(called)

@@ -193,7 +193,10 @@ class Feedback:
                 f"Trial {self.id} has no measurement to end with. Call "
                 "`feedback(reward)`, or `feedback.add_measurement(reward)` before."
             )
-        last = max(self.measurements, key=lambda measurement: measurement.step)
+        # Of several with the largest step the one reported last.
+        last = max(
+            reversed(self.measurements), key=lambda measurement: measurement.step
+        )
         self(dict(last.metrics), metadata=metadata)
 
     def skip(self, reason: str = "") -> None:
@@ -226,12 +229,12 @@ class Objectives:
     """What is maximised: names of metrics, with a `-` before those to be minimised."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        if isinstance(names, str):
-            names = (names,)
+        names = (names,) if isinstance(names, str) else tuple(names)
+        if not all(isinstance(name, str) and name.removeprefix("-") for name in names):
+            names = ()
         self.names = tuple(name.removeprefix("-") for name in names)
         self.signs = [-1.0 if name.startswith("-") else 1.0 for name in names]
-        valid = all(isinstance(n, str) and n for n in self.names)
-        if not self.names or not valid or len(set(self.names)) < len(self.names):
+        if not self.names or len(set(self.names)) < len(self.names):
             raise ValueError(
                 "`objectives` must be different names of metrics, with a `-` before those "
                 f"to be minimised, got {names!r}."
