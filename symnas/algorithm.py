@@ -9,9 +9,9 @@ import numpy as np
 import pyglove as pg
 from numpy.typing import NDArray
 
+from symnas.constructors import register
 from symnas.genotype import Genotypes
 from symnas.space import SearchSpace
-from symnas.symbolic import register
 from symnas.tree import is_symbolic
 
 

@@ -47,7 +47,7 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, help="Fixes everything random.")] = 0,
     examples: Annotated[
         int, typer.Option(min=1, help="Networks that each of the two searches trains.")
-    ] = 40,
+    ] = 30,
     output: Annotated[
         Path,
         typer.Option(

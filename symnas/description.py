@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 
 from symnas import hyper, tree
+from symnas.signature import CallPlan, target_name
 from symnas.tree import Call, SymbolicDict, SymbolicList
 
 
@@ -102,7 +103,7 @@ def _call_parts(
         if target is tuple:
             return f"{prefix}(", items, ",)" if len(items) == 1 else ")"
         return f"{prefix}{target.__name__}([", items, "])"
-    plan = tree.CallPlan(target, list(fields))
+    plan = CallPlan(target, list(fields))
     items = [
         ("", fields.get(name, plan.defaults.get(name))) for name in plan.positional
     ]
@@ -115,7 +116,7 @@ def _call_parts(
             items += [(f"{key}=", item) for key, item in dict.items(merged)]
         else:
             items.append(("**", merged))
-    return f"{prefix}{tree.target_name(target)}(", items, ")"
+    return f"{prefix}{target_name(target)}(", items, ")"
 
 
 def _hyper_parts(value: Any) -> tuple[str, list[tuple[str, Any]], str]:
@@ -150,5 +151,5 @@ def _leaf(value: Any) -> str:
     if isinstance(value, functools.partial):
         return repr(value)
     if isinstance(value, type) or hasattr(value, "__qualname__"):
-        return tree.target_name(value)
+        return target_name(value)
     return repr(value)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch.nn as _nn
 
-from symnas.symbolic import Constructor
+from symnas.constructors import Constructor
 
 if TYPE_CHECKING:
     from torch.nn import *

@@ -18,11 +18,11 @@ from typing import Any
 import pyglove as pg
 
 from symnas import hyper, tree
+from symnas.constructors import unrecorded
 from symnas.genotype import Decision, Entry
-from symnas.symbolic import unrecorded
+from symnas.signature import CallPlan
 from symnas.tree import (
     Call,
-    CallPlan,
     Foreign,
     SymbolicDict,
     SymbolicList,

@@ -12,8 +12,9 @@ from typing import Any
 
 import pyglove as pg
 
-from symnas.genotype import INACTIVE, Decision, Entry, Layout
+from symnas.genotype import INACTIVE, Decision, Entry
 from symnas.hyper import _MOST_LISTED
+from symnas.layout import Layout
 
 
 class Context(pg.hyper.DynamicEvaluationContext):

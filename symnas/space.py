@@ -12,11 +12,21 @@ from typing import Any
 
 import numpy as np
 import pyglove as pg
+import torch
 
-from symnas import description, hyper, pyglove_bridge, serialization, tree
-from symnas.genotype import Decision, Entry, Genotypes, Layout
+from symnas import (
+    counting,
+    description,
+    primitives,
+    pyglove_bridge,
+    serialization,
+    tree,
+)
+from symnas.constructors import Example, attach
+from symnas.genotype import Decision, Entry, Genotypes
+from symnas.layout import Layout
 from symnas.program import Program
-from symnas.symbolic import Example, attach
+from symnas.signature import target_name
 from symnas.tracing import Trace
 
 _MOST_TRIES = (
@@ -121,7 +131,7 @@ class SearchSpace:
 
         An upper bound when `size_is_exact` is false.
         """
-        return self.layout.size()
+        return counting.size(self.layout)
 
     @property
     def size_is_exact(self) -> bool:
@@ -131,7 +141,7 @@ class SearchSpace:
         decisions, and for a decision that stands in several places but in none for
         certain.
         """
-        sure = self.layout.size_is_exact and self.constraint is None
+        sure = counting.size_is_exact(self.layout) and self.constraint is None
         return sure and not self.layout.traced
 
     @functools.cached_property
@@ -201,7 +211,7 @@ class SearchSpace:
     def enumerate(self, resolution: int = 5) -> Iterator[Genotypes]:
         """All genotypes (d,), in lexicographic order; floats at `resolution` points."""
         seen: set[tuple[float, ...]] = set()
-        for row in self.layout.enumerate(resolution):
+        for row in counting.enumerate_rows(self.layout, resolution):
             if isinstance(self._maker, Trace):
                 row = self._maker.canonical(row)
                 if tuple(row) in seen:
@@ -327,13 +337,12 @@ class SearchSpace:
         The space of a function or a DNASpec comes back as its decisions alone: it can be
         searched, but builds a dict of them.
         """
-        try:
-            data = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"This is not JSON: {error}") from None
+        data = serialization.parse(text)
         valid = isinstance(data, dict) and "space" in data
         if not valid or data.keys() - {"space", "traced"}:
             raise ValueError("This JSON does not hold a search space.")
+        if not isinstance(data.get("traced", False), bool):
+            raise ValueError(f"`traced` must be true or false, got {data['traced']!r}.")
         space = cls(serialization.from_data(data["space"], allow), constraint)
         if data.get("traced"):
             space.layout = Layout(space.layout.decisions, space.layout.branches, True)
@@ -387,20 +396,20 @@ def _outline(layout: Layout) -> dict[str, Any]:
         if decision.kind == "float":
             scale: Any = None if decision.scale == "linear" else decision.scale
             low, high = decision.choices
-            return hyper.floatv(low, high, scale, **common)
+            return primitives.floatv(low, high, scale, **common)
         if decision.kind == "int":
             values = decision.choices
             assert isinstance(values, range)
             log = decision.scale == "log"
-            return hyper.intv(values[0], values[-1], values.step, log, **common)
+            return primitives.intv(values[0], values[-1], values.step, log, **common)
         below = decision.children[0][0] if decision.children else [-1] * decision.count
         candidates = [
             _literal(choice) if child < 0 else [_literal(choice), branch(child)]
             for choice, child in zip(decision.choices, below, strict=True)
         ]
         if not decision.many:
-            return hyper.oneof(candidates, **common)
-        return hyper.manyof(
+            return primitives.oneof(candidates, **common)
+        return primitives.manyof(
             decision.slots, candidates, decision.distinct, decision.sorted, **common
         )
 
@@ -418,7 +427,7 @@ def _shown(candidate: Any) -> Any:
     if isinstance(candidate, (tree._Node, tree.Foreign)) or callable(candidate):
         if sum(1 for _ in itertools.islice(tree.walk(candidate), 100)) == 100:
             target = getattr(candidate, "sym_target", type(candidate))
-            return f"{tree.target_name(target)}(...)"
+            return f"{target_name(target)}(...)"
         text = description.describe(candidate, width=None)
         return text if len(text) <= 200 else text[:197] + "..."
     return candidate
@@ -426,4 +435,5 @@ def _shown(candidate: Any) -> Any:
 
 def _is_code(space: Any) -> bool:
     """Whether a space is given as code to be traced."""
-    return callable(space) and not isinstance(space, (pg.Symbolic, tree.Foreign))
+    described = (pg.Symbolic, tree.Foreign, torch.nn.Module)
+    return callable(space) and not isinstance(space, described)

@@ -19,10 +19,10 @@ from typing import Any
 
 import torch
 
-from symnas import hyper
+from symnas import hyper, primitives
+from symnas.constructors import unrecorded
 from symnas.genotype import INACTIVE, Decision
 from symnas.seeding import generators_restored
-from symnas.symbolic import unrecorded
 
 _RANDOM_RUNS = 50
 _MOST_VALUES = 64  # Of one decision that exploring tries; it adds the last one.
@@ -235,7 +235,9 @@ class _Run:
         That is its name, or the place in the code and how often it was reached.
         """
         frame: types.FrameType | None = sys._getframe(2)
-        while frame is not None and frame.f_globals.get("__name__") == hyper.__name__:
+        while (
+            frame is not None and frame.f_globals.get("__name__") == primitives.__name__
+        ):
             frame = frame.f_back
         assert frame is not None
         code = frame.f_code

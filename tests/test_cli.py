@@ -37,7 +37,7 @@ def test_help_names_the_commands_and_their_options() -> None:
     assert "demo" in runner.invoke(cli.app, ["--help"]).output
     result = runner.invoke(cli.app, ["demo", "--help"], env={"COLUMNS": "100"})
     assert result.exit_code == 0
-    for option in ("--seed", "--examples", "--output", "[default: 40]"):
+    for option in ("--seed", "--examples", "--output", "[default: 30]"):
         assert option in result.output
 
 

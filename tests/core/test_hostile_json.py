@@ -200,7 +200,7 @@ def test_a_space_given_as_json_data_of_pyglove_is_not_read(canary):
         "torch.save",
         "symnas.symbolize",
         "symnas.from_json",
-        "symnas.symbolic._registry",
+        "symnas.constructors._registry",
         "__main__.x",
         "",
         ".",

@@ -482,13 +482,9 @@ def test_compiling_takes_time_in_proportion_to_the_decisions():
     assert calls_to_compile(2000) < 2.3 * calls_to_compile(1000)
 
 
-def test_ten_thousand_decisions_compile_in_about_a_second():
-    space = sn.oneof([wide(10_000), 0])
-    start = time.process_time()
-    compiled = sn.SearchSpace(space)
-    seconds = time.process_time() - start
+def test_ten_thousand_conditional_decisions_can_be_drawn_and_changed():
+    compiled = sn.SearchSpace(sn.oneof([wide(10_000), 0]))
     assert len(compiled.decisions) == 10_001
-    assert seconds < 2.0
     rng = np.random.default_rng(0)
     genotypes = compiled.random(rng, 10)
     assert compiled.mutate(genotypes, rng).shape == (10, 10_001)

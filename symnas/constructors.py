@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 import torch
 
 from symnas import tree
+from symnas.signature import bind, target_name
 from symnas.tree import Call, is_symbolic
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -72,7 +73,7 @@ class Record:
 
     def call(self) -> Call:
         """The symbolic form, a new node with the token of this record."""
-        fields = tree.bind(self.target, self.args, self.kwargs)
+        fields = bind(self.target, self.args, self.kwargs)
         node = tree.make_call(self.target, fields, self.token, self.order or None)
         # The module may stand in several places of a space, each time as a new node.
         object.__setattr__(node, "_sym_tied", True)
@@ -461,7 +462,7 @@ class Constructor:
         return itemgetter(0), ((self._cls,),)
 
     def __repr__(self) -> str:
-        return f"<symbolic {tree.target_name(self._cls)}>"
+        return f"<symbolic {target_name(self._cls)}>"
 
     @property
     def __signature__(self) -> inspect.Signature:
