@@ -47,6 +47,19 @@ class HyperValue(SymbolicObject):
             return dict.__getitem__(self._sym_attributes, name)
         raise AttributeError(f"{self._advice()} It has no attribute `{name}`.")
 
+    # PyGlove's own initialisation costs a millisecond, for what is computed on demand
+    # here or was checked by the functions that make hyper-values.
+    @pg.explicit_method_override
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        raise TypeError("Hyper-values are made by `symnas.oneof` and its like.")
+
+    def _fill(self, fields: Mapping[str, Any]) -> None:
+        super()._fill(fields)
+        self.__dict__.update(_dna=None, _decoded_value=None, _value_spec=None)
+
+    def _on_bound(self) -> None:
+        pass
+
     def __hash__(self) -> int:
         return id(self)
 
@@ -111,21 +124,12 @@ def _refuse_tied(value: HyperValue) -> None:
 class _Choices(HyperValue):
     """The part of `pg.hyper.Choices` that must not run at every construction."""
 
-    def _fill(self, fields: Mapping[str, Any]) -> None:
-        super()._fill(fields)
-        object.__setattr__(self, "_dna", None)
-        object.__setattr__(self, "_decoded_value", None)
-        object.__setattr__(self, "_value_spec", None)
-
     @property
     def _candidate_templates(self) -> list[Any]:
         return [
             pg.hyper.ObjectTemplate(candidate, where=self.where)
             for candidate in self.candidates
         ]
-
-    def _on_bound(self) -> None:
-        pass
 
     def _update_children_paths(self, old_path: Any, new_path: Any) -> None:
         pass
@@ -137,20 +141,12 @@ class OneOf(_Choices, pg.hyper.OneOf):
     auto_schema = False
     auto_register = False
 
-    @pg.explicit_method_override
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        raise TypeError("Use `symnas.oneof`.")
-
 
 class ManyOf(_Choices, pg.hyper.ManyOf):
     """Several of several candidates; made by `manyof` and `permutate`."""
 
     auto_schema = False
     auto_register = False
-
-    @pg.explicit_method_override
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        raise TypeError("Use `symnas.manyof`.")
 
 
 class Float(HyperValue, pg.hyper.Float):
@@ -159,36 +155,12 @@ class Float(HyperValue, pg.hyper.Float):
     auto_schema = False
     auto_register = False
 
-    @pg.explicit_method_override
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        raise TypeError("Use `symnas.floatv`.")
-
-    def _fill(self, fields: Mapping[str, Any]) -> None:
-        super()._fill(fields)
-        object.__setattr__(self, "_dna", None)
-        object.__setattr__(self, "_decoded_value", None)
-
-    def _on_bound(self) -> None:
-        pass
-
 
 class Int(HyperValue, pg.hyper.HyperPrimitive):
     """An integer from a range; made by `intv`. PyGlove sees a list of choices."""
 
     auto_schema = False
     auto_register = False
-
-    @pg.explicit_method_override
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        raise TypeError("Use `symnas.intv`.")
-
-    def _fill(self, fields: Mapping[str, Any]) -> None:
-        super()._fill(fields)
-        object.__setattr__(self, "_dna", None)
-        object.__setattr__(self, "_decoded_value", None)
-
-    def _on_bound(self) -> None:
-        pass
 
     @property
     def values(self) -> range:
