@@ -22,8 +22,7 @@ WINDOW = 0.1  # Of the trials before a mark, over which time is taken.
 def run(algorithm: Any, last: int) -> list[list[Any]]:
     """Microseconds per trial before each mark, and what the study holds there."""
     space = sn.SearchSpace(sixty(OURS))
-    # A genotype of 60 columns and a reward, once in the study and once in the history.
-    kept = 2 * 8 * (space.num_columns + 1)
+    kept = 8 * (space.num_columns + 1)
     rng = random.Random(0)
     rows = []
     samples = sn.sample(space, algorithm, last, seed=0)
@@ -49,9 +48,9 @@ def _resident() -> float:
         return int(file.read().split()[1]) * resource.getpagesize()
 
 
-def held(trials: int) -> float:
+def held(trials: int, choices: int) -> float:
     """Bytes that a finished trial takes beyond genotype and reward, by tracemalloc."""
-    space = sn.SearchSpace({f"x{i}": sn.oneof(range(100)) for i in range(60)})
+    space = sn.SearchSpace({f"x{i}": sn.oneof(range(100)) for i in range(choices)})
     tracemalloc.start()
     samples = sn.sample(space, "random", trials, seed=0)
     for _, feedback in samples:
@@ -76,8 +75,8 @@ def main() -> None:
     )
     report(
         "memory of 100,000 finished trials, traced",
-        ["trials", "bytes per trial beyond one genotype and reward"],
-        [["100,000", held(100_000)]],
+        ["space", "bytes per trial beyond one genotype and reward"],
+        [[f"{n} choices of 100", held(100_000, n)] for n in (6, 60)],
     )
 
 

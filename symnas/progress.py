@@ -43,9 +43,10 @@ class Progress:
             self._live.start()
         return self
 
-    def update(self, trial_id: int) -> None:
+    def update(self) -> None:
         """Called after each trial; draws only now and then."""
-        if not self._enabled:
+        last = self._total is not None and len(self._result.trials) >= self._total
+        if not self._enabled or last:  # The end is shown by `__exit__`.
             return
         now = time.perf_counter()
         if now - self._shown < (_REFRESH if self._live is not None else _LINES):
@@ -54,18 +55,20 @@ class Progress:
         if self._live is not None:
             self._live.update(self._view(), refresh=True)
         else:
-            self._console.print(self._line(), highlight=False, soft_wrap=True)
+            self._print(self._line())
+
+    def _print(self, text: str) -> None:
+        # Values and messages of users are no markup of ours.
+        self._console.print(text, highlight=False, soft_wrap=True, markup=False)
 
     def __exit__(self, *error: object) -> None:
         if self._live is not None:
             self._live.stop()
         if self._enabled:
-            self._console.print(self._line(), highlight=False, soft_wrap=True)
+            self._print(self._line())
             failed = self._result.num_failed
             if failed and not self._result.num_completed:
-                self._console.print(
-                    f"No trial was completed. {self._result._why_none()}"
-                )
+                self._print(f"No trial was completed. {self._result._why_none()}")
 
     def _line(self) -> str:
         """One line: counts, best, speed."""
@@ -118,7 +121,7 @@ def results_table(result: Result, n: int = 5) -> Table:
     for trial in trials:
         decisions = ", ".join(f"{k}={short(v)}" for k, v in trial.decisions.items())
         rewards = [f"{reward:.4f}" for reward in trial.rewards]
-        table.add_row(str(trial.id), *rewards, decisions)
+        table.add_row(str(trial.id), *rewards, Text(decisions))
     return table
 
 

@@ -94,7 +94,7 @@ def search(
                 example, feedback = following
                 seed_generators(feedback.seed)
                 _evaluate(evaluate, example, feedback)
-                display.update(feedback.id)
+                display.update()
                 for callback in callbacks:
                     callback(study.trial(feedback.id))
         except KeyboardInterrupt:

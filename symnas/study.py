@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from symnas.algorithm import Algorithm, ProposalRng, PyGloveAlgorithm
 from symnas.genotype import Genotypes
+from symnas.layout import Layout
 from symnas.seeding import torch_seeded
 from symnas.space import SearchSpace
 from symnas.trial import (
@@ -76,12 +77,12 @@ class Study:
         self.num_ended = [0] * len(STATUSES)
 
         self._clock = time.perf_counter()
-        # One column for each thing known of every trial: 8 bytes and no object each.
-        self._genes = array("d")
+        # One column for each thing known of every trial, without an object for each.
+        self._genes: array[Any] = array(_typecode(self.space.layout))
         self._rewards = array("d")
         self._status = array("B")
-        self._begun = array("d")
-        self._seconds = array("d")
+        self._seconds = array("f")
+        self._begun: dict[int, float] = {}  # Of trials that are pending.
         self._extras: dict[int, dict[str, Any]] = {}
         self._seen: set[int] = set()
         self._unseen: Iterator[Genotypes] | None = None
@@ -210,13 +211,14 @@ class Study:
     # --- records ------------------------------------------------------------------------
 
     def _record(self, row: list[float], genotype: Genotypes) -> int:
-        self._genes.extend(row)
+        self._genes.extend(row if self._genes.typecode == "d" else map(int, row))
         self._rewards.extend(self._no_rewards)
         self._status.append(PENDING)
-        self._begun.append(time.perf_counter())
         self._seconds.append(math.nan)
         self._seen.add(hash(genotype.tobytes()))
-        return len(self._status)
+        trial_id = len(self._status)
+        self._begun[trial_id] = time.perf_counter()
+        return trial_id
 
     def __len__(self) -> int:
         return len(self._status)
@@ -224,7 +226,8 @@ class Study:
     def row(self, trial_id: int) -> list[float]:
         """The genotype (d,) of a trial."""
         width = self.space.num_columns
-        return self._genes[(trial_id - 1) * width : trial_id * width].tolist()
+        genes = self._genes[(trial_id - 1) * width : trial_id * width]
+        return [float(gene) for gene in genes]
 
     @property
     def elapsed(self) -> float:
@@ -275,7 +278,7 @@ class Study:
         self.require_open(feedback.id)
         i = feedback.id - 1
         self._status[i] = status
-        self._seconds[i] = time.perf_counter() - self._begun[i]
+        self._seconds[i] = time.perf_counter() - self._begun.pop(feedback.id)
         self.num_ended[status] += 1
         if error is not None:
             self.extras(feedback.id)["error"] = error
@@ -364,6 +367,17 @@ class Study:
 
 
 _64_BITS = (1 << 64) - 1
+
+
+def _typecode(layout: Layout) -> str:
+    """The smallest type that holds all genes of a space."""
+    if layout.is_float.any():
+        return "d"
+    largest = int(layout.counts.max())
+    return next(code for code, top in _INTEGERS.items() if largest <= top)
+
+
+_INTEGERS = {"b": 2**7, "h": 2**15, "i": 2**31, "q": 2**63}
 
 
 def _fresh_seed() -> int:
