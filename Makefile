@@ -7,8 +7,9 @@ INPUTS = pyproject.toml setup.cfg constraints.txt
 # One torch thread per test worker: more would only compete for the same cores.
 test: export OMP_NUM_THREADS ?= 1
 # As variables, and in both spellings, they also hold in the environments pip builds in.
-export PIP_CONSTRAINT = constraints.txt
-export PIP_BUILD_CONSTRAINT = constraints.txt
+INSTALLS = .venv/demo.stamp .venv/test.stamp .venv/perf.stamp wheel
+$(INSTALLS): export PIP_CONSTRAINT = constraints.txt
+$(INSTALLS): export PIP_BUILD_CONSTRAINT = constraints.txt
 
 .PHONY: demo test perf lint types wheel install clean
 

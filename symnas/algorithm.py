@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyglove as pg
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from symnas.constructors import register
 from symnas.genotype import Genotypes
@@ -49,9 +49,9 @@ class History:
         view._size = self._size - start
         return view
 
-    def append(self, genotypes: Genotypes, rewards: NDArray[np.float64]) -> None:
-        """Adds genotypes (n, d) and rewards (n, m)."""
-        size = self._size + len(genotypes)
+    def append(self, genotypes: Genotypes, rewards: ArrayLike) -> None:
+        """Adds genotypes (n, d) and rewards (n, m), or one of each: (d,) and (m,)."""
+        size = self._size + (len(genotypes) if genotypes.ndim == 2 else 1)
         if size > len(self._genotypes):
             self._genotypes = _grown(self._genotypes, size)
             self._rewards = _grown(self._rewards, size)
@@ -252,23 +252,22 @@ class Algorithm(pg.geno.DNAGenerator):
                 f"of shape {rewards.shape}."
             )
         self._forget(genotypes)
-        self._learn(genotypes, rewards)
+        self.history.append(genotypes, rewards)
+        self._num_feedbacks += len(genotypes)
+        self._tell(genotypes, rewards[:, 0] if rewards.shape[1] == 1 else rewards)
 
-    def told(self, number: int, genotype: Genotypes, rewards: Any) -> None:
-        """The same for one proposal, known by its number."""
+    def told(self, number: int, genotype: Genotypes, rewards: Sequence[float]) -> None:
+        """The same for one proposal (d,), known by its number; its rewards are (m,)."""
         self._pending.pop(number, None)
-        self._learn(
-            genotype.reshape(1, -1), np.asarray(rewards, dtype=float).reshape(1, -1)
-        )
+        self.history.append(genotype, rewards)
+        self._num_feedbacks += 1
+        if type(self)._tell is not Algorithm._tell:
+            told = np.array([rewards])
+            self._tell(genotype[None], told[:, 0] if len(rewards) == 1 else told)
 
     def dropped(self, number: int) -> None:
         """Notes that a proposal will have no reward."""
         self._pending.pop(number, None)
-
-    def _learn(self, genotypes: Genotypes, rewards: NDArray[np.float64]) -> None:
-        self.history.append(genotypes, rewards)
-        self._num_feedbacks += len(genotypes)
-        self._tell(genotypes, rewards[:, 0] if rewards.shape[1] == 1 else rewards)
 
     def _forget(self, genotypes: Genotypes) -> None:
         """Removes genotypes from what `ask` has handed out, whole batches at once."""

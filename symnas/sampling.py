@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypedDict, TypeVar, Unpack, overload
+
+import torch
 
 from symnas.result import Result
 from symnas.study import Study
 from symnas.trial import Feedback
 
 T = TypeVar("T")
+M = TypeVar("M", bound=torch.nn.Module)
 
 
 class Samples(Generic[T]):
@@ -34,8 +37,42 @@ class Samples(Generic[T]):
         self._study.close()
 
 
+class _Options(TypedDict, total=False):
+    """The keywords of `sample`, for its overloads."""
+
+    seed: int | None
+    objectives: Sequence[str]
+    where: Callable[[Any], bool] | None
+    constraint: Callable[[Mapping[str, Any]], bool] | None
+    duplicates: str
+    early_stopping: Callable[[Feedback, Any], bool] | None
+    stop_rules: Sequence[Callable[[Any], str | None]]
+
+
+# A module can be called as well, so what it gives must be said first.
+@overload
 def sample(
-    space: T | Callable[[], T],
+    space: M,
+    algorithm: Any = ...,
+    num_examples: int | None = ...,
+    **options: Unpack[_Options],
+) -> Samples[M]: ...
+@overload
+def sample(
+    space: Callable[[], T],
+    algorithm: Any = ...,
+    num_examples: int | None = ...,
+    **options: Unpack[_Options],
+) -> Samples[T]: ...
+@overload
+def sample(
+    space: T,
+    algorithm: Any = ...,
+    num_examples: int | None = ...,
+    **options: Unpack[_Options],
+) -> Samples[T]: ...
+def sample(
+    space: Any,
     algorithm: Any = "random",
     num_examples: int | None = None,
     *,
@@ -46,7 +83,7 @@ def sample(
     duplicates: str = "avoid",
     early_stopping: Callable[[Feedback, Any], bool] | None = None,
     stop_rules: Sequence[Callable[[Any], str | None]] = (),
-) -> Samples[T]:
+) -> Samples[Any]:
     """Examples of a search space, one after the other, chosen by an algorithm.
 
     The loop body evaluates an example and gives its reward to `feedback`. Examples are

@@ -1,0 +1,75 @@
+"""What type checkers see in the code of users."""
+
+import subprocess
+import sys
+
+import pytest
+
+CODE = """
+import torch
+import symnas as sn
+from symnas import nn
+
+@sn.symbolize
+class Net(torch.nn.Module):
+    def __init__(self, width: int, rate: float = 0.0) -> None:
+        super().__init__()
+        self.fc = nn.Linear(3, width)
+
+class Own(nn.Module):
+    def head(self, layer: nn.Linear | None) -> nn.Module | None:
+        return layer
+
+def make() -> Net:
+    return Net(sn.oneof([1, 2]))
+
+space = Net(sn.oneof([16, 32]), sn.floatv(0.0, 0.5))
+reveal_type(space)
+reveal_type(nn.Linear(3, sn.intv(1, 4)))
+reveal_type(nn.functional.relu(torch.ones(3)))
+for model, feedback in sn.sample(space, "random", 3, seed=0):
+    reveal_type(model)
+    feedback(1.0)
+for made, feedback in sn.sample(make, "random", 3):
+    reveal_type(made)
+for values, feedback in sn.sample({"a": sn.oneof([1, 2])}):
+    reveal_type(values)
+sn.search(space, lambda model: 1.0, "random", 3)
+Net("wide")
+sn.sample(space, seeds=0)
+"""
+
+
+@pytest.fixture(scope="module")
+def checked(tmp_path_factory):
+    path = tmp_path_factory.mktemp("typing") / "user.py"
+    path.write_text(CODE)
+    command = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--strict",
+        "--no-error-summary",
+        str(path),
+    ]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+
+def test_constructors_keep_their_types_with_hyper_values_inside(checked):
+    revealed = [
+        line.split('"')[1] for line in checked.splitlines() if "Revealed" in line
+    ]
+    assert revealed == [
+        "user.Net",
+        "torch.nn.modules.linear.Linear",
+        "torch._tensor.Tensor",
+        "user.Net",
+        "user.Net",
+        "dict[str, int]",
+    ]
+
+
+def test_only_mistakes_are_reported(checked):
+    errors = [line for line in checked.splitlines() if "error:" in line]
+    mistakes = {CODE.splitlines()[int(line.split(":")[1]) - 1] for line in errors}
+    assert mistakes == {'Net("wide")', "sn.sample(space, seeds=0)"}
