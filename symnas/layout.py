@@ -256,9 +256,8 @@ class Layout:
         value. What becomes active by the change is drawn afresh. Only where nothing
         can change is a child equal to its parent.
         """
-        if len(genotypes) <= 4:
-            rows = [self.mutate_row(row, rng) for row in genotypes.tolist()]
-            return np.array(rows).reshape(len(rows), self.num_columns)
+        if len(genotypes) == 1:
+            return np.array([self.mutate_row(genotypes[0].tolist(), rng)])
         children = genotypes.copy()
         if self.conditional:
             inactive = children < 0
