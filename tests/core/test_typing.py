@@ -52,13 +52,13 @@ def checked(tmp_path_factory):
         "--no-error-summary",
         str(path),
     ]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    output = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    # `--strict` also overrides how we check our own files, which is not asked here.
+    return [line for line in output.splitlines() if "user.py:" in line]
 
 
 def test_constructors_keep_their_types_with_hyper_values_inside(checked):
-    revealed = [
-        line.split('"')[1] for line in checked.splitlines() if "Revealed" in line
-    ]
+    revealed = [line.split('"')[1] for line in checked if "Revealed" in line]
     assert revealed == [
         "user.Net",
         "torch.nn.modules.linear.Linear",
@@ -70,6 +70,6 @@ def test_constructors_keep_their_types_with_hyper_values_inside(checked):
 
 
 def test_only_mistakes_are_reported(checked):
-    errors = [line for line in checked.splitlines() if "error:" in line]
+    errors = [line for line in checked if "error:" in line]
     mistakes = {CODE.splitlines()[int(line.split(":")[1]) - 1] for line in errors}
     assert mistakes == {'Net("wide")', "sn.sample(space, seeds=0)"}
