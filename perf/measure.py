@@ -16,6 +16,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+import symnas
+
 RESULTS = Path(__file__).with_name("results.json")
 
 
@@ -43,8 +45,8 @@ def interleaved(
 
 def environment() -> dict[str, str]:
     """Machine and versions, for the header."""
-    packages = ("symnas", "pyglove", "optuna", "torch", "numpy")
-    versions = {}
+    packages = ("pyglove", "optuna", "torch", "numpy")
+    versions = {"symnas": symnas.__version__}
     for package in packages:
         try:
             versions[package] = metadata.version(package)
