@@ -138,29 +138,17 @@ class _Choices(HyperValue):
 class OneOf(_Choices, pg.hyper.OneOf):
     """One of several candidates; made by `oneof`."""
 
-    auto_schema = False
-    auto_register = False
-
 
 class ManyOf(_Choices, pg.hyper.ManyOf):
     """Several of several candidates; made by `manyof` and `permutate`."""
-
-    auto_schema = False
-    auto_register = False
 
 
 class Float(HyperValue, pg.hyper.Float):
     """A number from an interval; made by `floatv`."""
 
-    auto_schema = False
-    auto_register = False
-
 
 class Int(HyperValue, pg.hyper.HyperPrimitive):
     """An integer from a range; made by `intv`. PyGlove sees a list of choices."""
-
-    auto_schema = False
-    auto_register = False
 
     @property
     def values(self) -> range:

@@ -11,6 +11,7 @@ kind of random draw, but not the same draws.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -305,12 +306,10 @@ class Layout:
             child[column] = draw
         return self.activate_row(child)
 
-    @property
+    @functools.cached_property
     def _changeable(self) -> list[int]:
-        free = self.__dict__.get("_changeable_columns")
-        if free is None:
-            free = self._changeable_columns = np.flatnonzero(self.can_change).tolist()
-        return free
+        columns: list[int] = np.flatnonzero(self.can_change).tolist()
+        return columns
 
     def _change(self, row: list[float], column: int, draw: float) -> None:
         """Gives a column another value, where that needs more than its count."""

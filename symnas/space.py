@@ -76,12 +76,14 @@ class SearchSpace:
         self._spec: Any = None
         self._descriptions: dict[tuple[int, int], Any] = {}
         self._origin: Any = space
+        self._where: Callable[[Any], bool] | None = where
         self._maker: Program | Trace | None = None
         branches: Sequence[Sequence[Entry]] = [[]]
         if isinstance(space, SearchSpace):
             self.constraint = constraint or space.constraint
             if where is not None and space._source is None:
                 raise ValueError("`where` needs a symbolic space.")
+            where = self._where = where or space._where
             space = space._origin if where is None else space._source
             self._origin = space
         decisions: Sequence[Decision]

@@ -57,7 +57,10 @@ class Study:
         timeout: float | None,
     ) -> None:
         _check_arguments(num_examples, seed, duplicates, timeout)
-        self.space = SearchSpace(space, constraint, where)
+        compiled = (
+            isinstance(space, SearchSpace) and constraint is None and where is None
+        )
+        self.space = space if compiled else SearchSpace(space, constraint, where)
         self.algorithm = _algorithm(algorithm)
         self.num_examples = num_examples
         self.seed = _fresh_seed() if seed is None else int(seed)
@@ -68,7 +71,6 @@ class Study:
         self._no_rewards = [math.nan] * len(self.objectives)
         self.avoid_duplicates = duplicates == "avoid"
         self.algorithm.setup(self.space, self.seed, len(self.objectives))
-        self.started = time.time()
         self.why_stopped: str | None = None
         self.ended = False
         self.best_id: int | None = None

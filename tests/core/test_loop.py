@@ -999,3 +999,13 @@ def test_defect_15_branches_that_depend_on_a_decision_may_hold_further_ones():
 
     examples = [example for example, _ in sn.sample(make, "random", seed=0)]
     assert sorted(examples) == ["a", "b", "c", "d", "e"]
+
+
+def test_a_compiled_space_is_searched_as_it_was_compiled():
+    source = sn.symbolic({"a": sn.oneof([1, 2], name="a"), "b": sn.oneof([3, 4])})
+    outer = sn.SearchSpace(source, where=lambda value: value.name == "a")
+    samples = sn.sample(outer, "grid")
+    assert samples.result.space is outer
+    assert len(list(samples)) == 2
+    narrowed = sn.sample(outer, "grid", constraint=lambda values: values["a"] == 1)
+    assert len(list(narrowed)) == 1
