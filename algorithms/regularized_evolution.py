@@ -41,12 +41,14 @@ class RegularizedEvolution(Algorithm):
             )
 
     def _ask(self, n: int, rng: np.random.Generator) -> Genotypes:
-        alive = self.history.latest(self.population_size)  # Older ones have died.
-        if self.num_proposals < self.population_size or not len(alive):
+        alive = min(len(self.history), self.population_size)  # Older ones have died.
+        if self.num_proposals < self.population_size or not alive:
             return self.space.random(rng, n)
-        rivals = (rng.random((n, self.tournament_size)) * len(alive)).astype(np.int64)
-        if n == 1:  # Indexing with arrays would take twice as long as all the rest.
-            parent = rivals[0, alive.rewards[rivals[0]].argmax()]
-            return self.space.mutate(alive.genotypes[parent : parent + 1], rng)
-        parents = rivals[np.arange(n), alive.rewards[rivals].argmax(axis=1)]
-        return self.space.mutate(alive.genotypes[parents], rng)
+        genotypes = self.history.genotypes[-alive:]
+        rewards = self.history.rewards[-alive:]
+        rivals = (rng.random((n, self.tournament_size)) * alive).astype(np.int64)
+        if n == 1:  # Indexing with pairs of arrays takes longer than all the rest.
+            parent = rivals[0, rewards[rivals[0]].argmax()]
+            return self.space.mutate(genotypes[parent : parent + 1], rng)
+        parents = rivals[np.arange(n), rewards[rivals].argmax(axis=1)]
+        return self.space.mutate(genotypes[parents], rng)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyglove as pg
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from symnas.constructors import register
 from symnas.genotype import Genotypes
@@ -37,27 +37,31 @@ class History:
 
     @property
     def rewards(self) -> NDArray[np.float64]:
-        rewards = self._rewards[: self._size]
-        return rewards[:, 0] if self._rewards.shape[1] == 1 else rewards
+        if self._rewards.shape[1] == 1:
+            return self._rewards[: self._size, 0]
+        return self._rewards[: self._size]
 
-    def latest(self, n: int) -> History:
-        """A view of the last `n` entries."""
-        view = object.__new__(History)
-        start = max(self._size - n, 0)
-        view._genotypes = self._genotypes[start : self._size]
-        view._rewards = self._rewards[start : self._size]
-        view._size = self._size - start
-        return view
+    def append(self, genotype: Genotypes, rewards: Sequence[float]) -> None:
+        """Adds a genotype (d,) and its rewards (m,)."""
+        i = self._size
+        if i == len(self._genotypes):
+            self._reserve(i + 1)
+        self._genotypes[i] = genotype
+        self._rewards[i] = rewards
+        self._size = i + 1
 
-    def append(self, genotypes: Genotypes, rewards: ArrayLike) -> None:
-        """Adds genotypes (n, d) and rewards (n, m), or one of each: (d,) and (m,)."""
-        size = self._size + (len(genotypes) if genotypes.ndim == 2 else 1)
+    def extend(self, genotypes: Genotypes, rewards: NDArray[np.float64]) -> None:
+        """Adds genotypes (n, d) and their rewards (n, m)."""
+        size = self._size + len(genotypes)
         if size > len(self._genotypes):
-            self._genotypes = _grown(self._genotypes, size)
-            self._rewards = _grown(self._rewards, size)
+            self._reserve(size)
         self._genotypes[self._size : size] = genotypes
         self._rewards[self._size : size] = rewards
         self._size = size
+
+    def _reserve(self, size: int) -> None:
+        self._genotypes = _grown(self._genotypes, size)
+        self._rewards = _grown(self._rewards, size)
 
 
 def _grown(array: NDArray[np.float64], size: int) -> NDArray[np.float64]:
@@ -252,7 +256,7 @@ class Algorithm(pg.geno.DNAGenerator):
                 f"of shape {rewards.shape}."
             )
         self._forget(genotypes)
-        self.history.append(genotypes, rewards)
+        self.history.extend(genotypes, rewards)
         self._num_feedbacks += len(genotypes)
         self._tell(genotypes, rewards[:, 0] if rewards.shape[1] == 1 else rewards)
 

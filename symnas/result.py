@@ -11,17 +11,17 @@ import numpy as np
 from symnas.trial import COMPLETED, FAILED, SKIPPED, Trial
 
 if TYPE_CHECKING:
-    from symnas.study import Study
+    from symnas.record import Record
 
 
 class Trials(Sequence[Trial]):
     """All trials in the order of their ids; each is made when it is asked for."""
 
-    def __init__(self, study: Study) -> None:
-        self._study = study
+    def __init__(self, record: Record) -> None:
+        self._record = record
 
     def __len__(self) -> int:
-        return len(self._study)
+        return len(self._record)
 
     @overload
     def __getitem__(self, index: int) -> Trial: ...
@@ -30,12 +30,12 @@ class Trials(Sequence[Trial]):
     def __getitem__(self, index: int | slice) -> Trial | list[Trial]:
         ids = range(1, len(self) + 1)[index]
         if isinstance(ids, range):
-            return [self._study.trial(trial_id) for trial_id in ids]
-        return self._study.trial(ids)
+            return [self._record.trial(trial_id) for trial_id in ids]
+        return self._record.trial(ids)
 
     def __iter__(self) -> Iterator[Trial]:
         for trial_id in range(1, len(self) + 1):
-            yield self._study.trial(trial_id)
+            yield self._record.trial(trial_id)
 
     def __repr__(self) -> str:
         return f"<{len(self)} trials>"
@@ -48,40 +48,40 @@ class Result:
       trials: all trials, in the order in which they were proposed.
     """
 
-    def __init__(self, study: Study) -> None:
-        self._study = study
-        self.trials = Trials(study)
+    def __init__(self, record: Record) -> None:
+        self._record = record
+        self.trials = Trials(record)
 
     @property
     def seed(self) -> int:
         """The seed of the study, also when none was given."""
-        return self._study.seed
+        return self._record.seed
 
     @property
     def space(self) -> Any:
         """The compiled `SearchSpace`."""
-        return self._study.space
+        return self._record.space
 
     @property
     def objectives(self) -> tuple[str, ...]:
-        return self._study.objectives.names
+        return self._record.objectives.names
 
     @property
     def why_stopped(self) -> str | None:
         """Why nothing more was proposed; None while the search goes on."""
-        return self._study.why_stopped
+        return self._record.why_stopped
 
     @property
     def num_completed(self) -> int:
-        return self._study.num_ended[COMPLETED]
+        return self._record.count(COMPLETED)
 
     @property
     def num_failed(self) -> int:
-        return self._study.num_ended[FAILED]
+        return self._record.count(FAILED)
 
     @property
     def num_skipped(self) -> int:
-        return self._study.num_ended[SKIPPED]
+        return self._record.count(SKIPPED)
 
     @property
     def best(self) -> Trial:
@@ -95,9 +95,10 @@ class Result:
                 f"With {len(self.objectives)} objectives there is no single best trial: "
                 "use `pareto_front()`."
             )
-        if self._study.best_id is None:
+        best_id = self._record.best_id
+        if best_id is None:
             raise ValueError(f"No trial was completed. {self._why_none()}")
-        return self._study.trial(self._study.best_id)
+        return self._record.trial(best_id)
 
     def _why_none(self) -> str:
         for trial in self.trials:
@@ -108,18 +109,18 @@ class Result:
 
     def top(self, n: int) -> list[Trial]:
         """The `n` best trials by the first objective, best first."""
-        rewards = self._study.rewards()[:, 0]
-        done = np.flatnonzero(self._study.statuses() == COMPLETED)
+        rewards = self._record.rewards()[:, 0]
+        done = np.flatnonzero(self._record.statuses() == COMPLETED)
         order = done[np.argsort(-rewards[done], kind="stable")][:n]
-        return [self._study.trial(int(i) + 1) for i in order]
+        return [self._record.trial(int(i) + 1) for i in order]
 
     def pareto_front(self) -> list[Trial]:
         """The trials that no other one equals or exceeds in all objectives, by id.
 
         Of trials with equal rewards the earliest is kept.
         """
-        done = np.flatnonzero(self._study.statuses() == COMPLETED)
-        rewards = self._study.rewards()[done]
+        done = np.flatnonzero(self._record.statuses() == COMPLETED)
+        rewards = self._record.rewards()[done]
         # After sorting, a trial can be dominated by earlier ones only.
         order = np.lexsort((done, *-rewards.T[::-1]))
         front: list[int] = []
@@ -128,11 +129,11 @@ class Result:
             if not (kept >= rewards[i]).all(axis=1).any():
                 front.append(int(done[i]))
                 kept = np.vstack([kept, rewards[i]])
-        return [self._study.trial(i + 1) for i in sorted(front)]
+        return [self._record.trial(i + 1) for i in sorted(front)]
 
     def model(self, trial: Trial) -> Any:
         """The example of a trial, made anew: models get the initial weights they had."""
-        return self._study.build(trial.id)
+        return self._record.build(trial.id)
 
     def best_model(self) -> Any:
         """The example of the best trial, made anew with its initial weights."""
@@ -174,7 +175,7 @@ class Result:
 
     def __repr__(self) -> str:
         counts = f"{len(self.trials)} trials, {self.num_failed} failed"
-        if len(self.objectives) > 1 or self._study.best_id is None:
+        if len(self.objectives) > 1 or self._record.best_id is None:
             return f"<Result: {counts}>"
         best = self.best
         return f"<Result: {counts}, best {best.reward:.6g} in trial {best.id}>"

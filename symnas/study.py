@@ -5,18 +5,15 @@ from __future__ import annotations
 import difflib
 import math
 import time
-from array import array
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyglove as pg
-from numpy.typing import NDArray
 
 from symnas.algorithm import Algorithm, ProposalRng, PyGloveAlgorithm
 from symnas.genotype import Genotypes
-from symnas.layout import Layout
-from symnas.seeding import torch_seeded
+from symnas.record import Record
 from symnas.space import SearchSpace
 from symnas.trial import (
     COMPLETED,
@@ -24,6 +21,7 @@ from symnas.trial import (
     PENDING,
     STATUSES,
     Feedback,
+    Measurement,
     Objectives,
     Trial,
 )
@@ -34,12 +32,25 @@ _MOST_RANDOM = 1_000  # Examples of a traced space built to find one that is fea
 _FAILED_BUILDS = 10  # In a row, with no other: then the space itself is at fault.
 
 
-# A genotype as list and array, its example, and the error if it could not be built.
-_Proposed = tuple[list[float], Genotypes, Any, BaseException | None]
+class Blocked:
+    """What `Study.claim` returns when a proposal has to wait for results."""
 
 
-class Study:
-    """The state of one search; `sample` and `search` are loops over it."""
+BLOCKED: Final = Blocked()
+
+# A genotype as list and array. In a traced space the example was built to learn it.
+_Proposal = tuple[list[float], Genotypes, Any]
+_UNBUILT = object()
+
+
+class Study(Record):
+    """The state of one search; `sample` and `search` are loops over it.
+
+    Attributes:
+      num_ended: how many of the trials that the algorithm knows ended in each status.
+      best_reward: the largest of their rewards.
+      completed_at_best: how many of them were completed when it was found.
+    """
 
     def __init__(
         self,
@@ -55,37 +66,30 @@ class Study:
         early_stopping: Any,
         stop_rules: Sequence[Any],
         timeout: float | None,
+        lag: int | None = None,
     ) -> None:
-        _check_arguments(num_examples, seed, duplicates, timeout)
+        _check_arguments(num_examples, seed, duplicates, timeout, lag)
         compiled = (
             isinstance(space, SearchSpace) and constraint is None and where is None
         )
-        self.space = space if compiled else SearchSpace(space, constraint, where)
+        super().__init__(
+            space if compiled else SearchSpace(space, constraint, where),
+            Objectives(objectives),
+            _fresh_seed() if seed is None else int(seed),
+        )
         self.algorithm = _algorithm(algorithm)
         self.num_examples = num_examples
-        self.seed = _fresh_seed() if seed is None else int(seed)
-        self.objectives = Objectives(objectives)
         self.early_stopping = early_stopping
         self.stop_rules = list(stop_rules)
         self.timeout = timeout
-        self._no_rewards = [math.nan] * len(self.objectives)
         self.avoid_duplicates = duplicates == "avoid"
+        self.lag = lag
         self.algorithm.setup(self.space, self.seed, len(self.objectives))
-        self.why_stopped: str | None = None
         self.ended = False
-        self.best_id: int | None = None
         self.best_reward = -math.inf
-        self.completed_at_best = 0  # How many trials were completed with the best one.
+        self.completed_at_best = 0
         self.num_ended = [0] * len(STATUSES)
-
         self._clock = time.perf_counter()
-        # One column for each thing known of every trial, without an object for each.
-        self._genes: array[Any] = array(_typecode(self.space.layout))
-        self._rewards = array("d")
-        self._status = array("B")
-        self._seconds = array("f")
-        self._begun: dict[int, float] = {}  # Of trials that are pending.
-        self._extras: dict[int, dict[str, Any]] = {}
         self._seen: set[int] = set()
         self._unseen: Iterator[Genotypes] | None = None
         self._failed_builds = 0
@@ -94,21 +98,76 @@ class Study:
     # --- proposals ----------------------------------------------------------------------
 
     def next(self) -> tuple[Any, Feedback] | None:
-        """The next example, built, with its feedback; None when the search is over."""
-        while self._goes_on():
-            proposed = self._propose()
-            if proposed is None:
-                self.stop("every example was proposed")
-                return None
-            row, genotype, example, error = proposed
-            trial_id = self._record(row, genotype)
-            self.algorithm.proposed(genotype)
-            feedback = Feedback(self, trial_id, genotype)
-            if error is None:
-                self._failed_builds = -1
-                return example, feedback
+        """The next example, built, with its feedback; None when the search is over.
+
+        It waits when the proposal has to see a result that another worker still owes.
+        """
+        while isinstance(claimed := self.claim(), Blocked):
+            self._wait()
+        return claimed
+
+    def claim(self) -> tuple[Any, Feedback] | Blocked | None:
+        """The same, but `BLOCKED` instead of waiting."""
+        while True:
+            proposed = self._admit()
+            if proposed is None or isinstance(proposed, Blocked):
+                return proposed
+            begun = self._begin(len(self), *proposed)
+            if begun is not None:
+                return begun
+
+    def _admit(self) -> _Proposal | Blocked | None:
+        """Takes up the next proposal as a pending trial."""
+        if self.lag is not None and not self._sees(len(self) + 1 - self.lag):
+            return BLOCKED
+        if not self._goes_on():
+            return None
+        proposed = self._propose()
+        if proposed is None:
+            self.stop("every example was proposed")
+            return None
+        self._take_up(proposed[0], proposed[1])
+        return proposed
+
+    def _take_up(self, row: list[float], genotype: Genotypes) -> None:
+        self.add(row)
+        if self.avoid_duplicates:
+            self._seen.add(hash(genotype.tobytes()))
+        self.algorithm.proposed(genotype)
+
+    def _begin(
+        self, trial_id: int, row: list[float], genotype: Genotypes, example: Any
+    ) -> tuple[Any, Feedback] | None:
+        """Builds the example of a pending trial, which fails if that is not possible."""
+        feedback = Feedback(self, trial_id, genotype)
+        try:
+            if example is _UNBUILT:
+                example = self._build(row, trial_id)[0]
+            elif isinstance(example, _NotBuilt):
+                raise example.error
+        except Exception as error:  # Whatever a constructor raises fails the trial.
             self._build_failed(feedback, error)
-        return None
+            return None
+        self._failed_builds = -1
+        return example, feedback
+
+    def _wait(self) -> None:
+        """Called when this loop is blocked: nobody else could bring the results."""
+        oldest = self._status.index(PENDING) + 1
+        self.end(
+            Feedback(self, oldest, np.array(self.row(oldest))),
+            FAILED,
+            "no feedback was given before a proposal that has to see it (lag="
+            f"{self.lag})",
+        )
+
+    def _sees(self, last: int) -> bool:
+        """Tells the algorithm, by id, of the trials up to one; false if that runs."""
+        told = sum(self.num_ended)
+        while told < last and self._status[told] != PENDING:
+            told += 1
+            self._tell(told, np.array(self.row(told)), self.signed(told))
+        return told >= last
 
     def _goes_on(self) -> bool:
         if self.why_stopped is not None:
@@ -125,66 +184,53 @@ class Study:
                 self.stop(str(why))
         return self.why_stopped is None
 
-    def _propose(self) -> _Proposed | None:
-        """A genotype that may be proposed and its example, or what went wrong there."""
+    def _propose(self) -> _Proposal | None:
+        """A genotype that may be proposed."""
         for attempt in range(_REDRAWS + 1):
             drawn = self.algorithm.draw(1, attempt)
             if not len(drawn):
                 return None
-            found = self._realize(drawn[0])
-            if found is not None:
-                return found
+            accepted = self._accept(drawn[0])
+            if accepted is not None:
+                return accepted
         # The algorithm proposes nothing new: take something that it has not proposed.
         for genotype in self._rest():
-            found = self._realize(genotype)
-            if found is not None:
-                return found
+            accepted = self._accept(genotype)
+            if accepted is not None:
+                return accepted
         if self.avoid_duplicates and self.space.size <= _LARGEST_LISTED:
             return None
         return self._random()
 
-    def _random(self) -> _Proposed:
-        """A random example that the constraint accepts, known or not."""
+    def _random(self) -> _Proposal:
+        """A random genotype that the constraint accepts, known or not."""
         rng = ProposalRng(self.seed).at(self.algorithm.num_proposals, _REDRAWS + 1)
         for _ in range(_MOST_RANDOM):
-            found = self._realize(self.space.random(rng, 1)[0], allow=True)
-            if found is not None:
-                return found
+            accepted = self._accept(self.space.random(rng, 1)[0], allow=True)
+            if accepted is not None:
+                return accepted
         raise ValueError(
             f"The constraint refused {_MOST_RANDOM:,} random examples in a row. Loosen it, "
             "or build it into the space."
         )
 
-    def _realize(self, genotype: Genotypes, allow: bool = False) -> _Proposed | None:
-        """Builds the example, unless it is infeasible or known."""
+    def _accept(self, genotype: Genotypes, allow: bool = False) -> _Proposal | None:
+        """The proposal, unless it is infeasible or known."""
         avoid = self.avoid_duplicates and not allow
         if avoid and self._known(genotype):
             return None
         row: list[float] = genotype.tolist()
-        traced = self.space.layout.traced  # What is met is known after building.
-        if not traced and not self.space.is_feasible(row):
-            return None
+        if not self.space.layout.traced:
+            return (row, genotype, _UNBUILT) if self.space.is_feasible(row) else None
+        # What is met is known after building.
         try:
-            example, canonical = self._build(row, len(self) + 1)
-        except Exception as error:  # Whatever a constructor raises fails the trial.
-            return row, genotype, None, error
-        if not traced:
-            return row, genotype, example, None
-        if not self.space.is_feasible(canonical):
+            example, row = self._build(row, len(self) + 1)
+        except Exception as error:
+            return row, genotype, _NotBuilt(error)
+        if not self.space.is_feasible(row):
             return None
-        genotype = np.array(canonical)
-        return (
-            None
-            if avoid and self._known(genotype)
-            else (canonical, genotype, example, None)
-        )
-
-    def _build(self, row: list[float], trial_id: int) -> tuple[Any, list[float]]:
-        if not self.space.makes_objects:
-            return self.space.realize(row)
-        # Initial weights depend on the seed and the trial alone.
-        with torch_seeded(self.trial_seed(trial_id)):
-            return self.space.realize(row)
+        genotype = np.array(row)
+        return None if avoid and self._known(genotype) else (row, genotype, example)
 
     def _known(self, genotype: Genotypes) -> bool:
         return hash(genotype.tobytes()) in self._seen
@@ -210,37 +256,15 @@ class Study:
                 f"had the decisions {feedback.decisions}."
             ) from error
 
-    # --- records ------------------------------------------------------------------------
-
-    def _record(self, row: list[float], genotype: Genotypes) -> int:
-        self._genes.extend(row if self._genes.typecode == "d" else map(int, row))
-        self._rewards.extend(self._no_rewards)
-        self._status.append(PENDING)
-        self._seconds.append(math.nan)
-        self._seen.add(hash(genotype.tobytes()))
-        trial_id = len(self._status)
-        self._begun[trial_id] = time.perf_counter()
-        return trial_id
-
-    def __len__(self) -> int:
-        return len(self._status)
-
-    def row(self, trial_id: int) -> list[float]:
-        """The genotype (d,) of a trial."""
-        width = self.space.num_columns
-        genes = self._genes[(trial_id - 1) * width : trial_id * width]
-        return [float(gene) for gene in genes]
+    # --- results ------------------------------------------------------------------------
 
     @property
     def elapsed(self) -> float:
         """Seconds since the search began."""
         return time.perf_counter() - self._clock
 
-    def extras(self, trial_id: int) -> dict[str, Any]:
-        """What few trials have: metrics, measurements, metadata, an error."""
-        return self._extras.setdefault(trial_id, {})
-
     def require_open(self, trial_id: int) -> None:
+        """Raises `ValueError` if a trial can have no more feedback."""
         status = STATUSES[self._status[trial_id - 1]]
         if self.ended:
             raise ValueError(
@@ -256,46 +280,82 @@ class Study:
         """Ends a trial with its result."""
         if len(metrics) > len(rewards):
             self.extras(feedback.id)["metrics"] = metrics
-        if not all(map(math.isfinite, rewards)):
-            given = zip(self.objectives.names, rewards, strict=True)
-            bad = ", ".join(f"`{n}` is {r}" for n, r in given if not math.isfinite(r))
-            self.end(feedback, FAILED, f"The result cannot be used: {bad}.")
+        if all(map(math.isfinite, rewards)):
+            self.end(feedback, COMPLETED, rewards=rewards)
             return
-        signed = [
-            r * sign for r, sign in zip(rewards, self.objectives.signs, strict=True)
-        ]
-        width = len(signed)
-        self._rewards[(feedback.id - 1) * width : feedback.id * width] = array(
-            "d", signed
-        )
-        if width == 1 and signed[0] > self.best_reward:
-            self.best_reward = signed[0]
-            self.best_id = feedback.id
-            self.completed_at_best = self.num_ended[COMPLETED] + 1
-        self.end(feedback, COMPLETED, None)
-        self.algorithm.told(feedback.id - 1, feedback._genotype, signed)
+        given = zip(self.objectives.names, rewards, strict=True)
+        bad = ", ".join(f"`{n}` is {r}" for n, r in given if not math.isfinite(r))
+        self.end(feedback, FAILED, f"The result cannot be used: {bad}.")
 
-    def end(self, feedback: Feedback, status: int, error: str | None) -> None:
-        """Ends a trial, whose result, if any, is recorded already."""
-        self.require_open(feedback.id)
-        i = feedback.id - 1
-        self._status[i] = status
-        self._seconds[i] = time.perf_counter() - self._begun.pop(feedback.id)
-        self.num_ended[status] += 1
+    def end(
+        self,
+        feedback: Feedback,
+        status: int,
+        error: str | None = None,
+        rewards: Sequence[float] = (),
+    ) -> None:
+        """Ends a trial."""
+        trial_id = feedback.id
+        self.require_open(trial_id)
         if error is not None:
-            self.extras(feedback.id)["error"] = error
-        if feedback.measurements:
-            ordered = sorted(feedback.measurements, key=lambda m: m.step)
-            self.extras(feedback.id)["measurements"] = tuple(ordered)
-        if feedback.stopped_early:
-            self.extras(feedback.id)["stopped_early"] = True
+            self.extras(trial_id)["error"] = error
+        signs = self.objectives.signs
+        signed = [r * sign for r, sign in zip(rewards, signs, strict=False)]
+        self._enter(
+            trial_id, status, signed, time.perf_counter() - feedback.begun, feedback
+        )
+
+    def _enter(
+        self,
+        trial_id: int,
+        status: int,
+        signed: list[float],
+        seconds: float,
+        feedback: Feedback,
+    ) -> None:
+        self.settle(trial_id, status, signed, seconds)
+        if self.lag is None:
+            self._tell(trial_id, feedback._genotype, signed)
+
+    def _tell(self, trial_id: int, genotype: Genotypes, signed: list[float]) -> None:
+        """Makes an ended trial known to the algorithm and to the stop rules."""
+        status = self._status[trial_id - 1]
+        self.num_ended[status] += 1
         if status != COMPLETED:
-            self.algorithm.dropped(i)
+            self.algorithm.dropped(trial_id - 1)
+            return
+        if signed[0] > self.best_reward:
+            self.best_reward = signed[0]
+            self.completed_at_best = self.num_ended[COMPLETED]
+        self.algorithm.told(trial_id - 1, genotype, signed)
+
+    def measure(self, trial_id: int, measurement: Measurement) -> None:
+        """Records what a trial reports on the way."""
+        self.extras(trial_id).setdefault("measurements", []).append(measurement)
+
+    def set_metadata(self, trial_id: int, key: str, value: Any) -> None:
+        self.extras(trial_id).setdefault("metadata", {})[key] = value
 
     def should_stop_early(self, feedback: Feedback) -> bool:
-        return self.early_stopping is not None and bool(
+        stop = self.early_stopping is not None and bool(
             self.early_stopping(feedback, self)
         )
+        if stop:
+            self.extras(feedback.id)["stopped_early"] = True
+        return stop
+
+    def seen_by(self, trial_id: int) -> Iterator[Trial]:
+        """The other trials whose results a decision about one may depend on.
+
+        With `lag` those up to `trial_id - lag`, whatever else is known by now, so that the
+        decision does not depend on the number of workers.
+        """
+        last = len(self) if self.lag is None else trial_id - self.lag
+        for other in range(1, last + 1):
+            if other != trial_id:
+                yield self.trial(other)
+
+    # --- the end ------------------------------------------------------------------------
 
     def stop(self, why: str) -> None:
         """Ends the search: nothing more is proposed."""
@@ -310,48 +370,7 @@ class Study:
             if status == PENDING:
                 self.extras(i + 1)["error"] = why
                 self._status[i] = FAILED
-                self.num_ended[FAILED] += 1
         self.ended = True
-
-    # --- reading ------------------------------------------------------------------------
-
-    def trial(self, trial_id: int) -> Trial:
-        if not 1 <= trial_id <= len(self):
-            raise IndexError(f"This study has trials 1 to {len(self)}, got {trial_id}.")
-        i, width = trial_id - 1, len(self.objectives)
-        row = self.row(trial_id)
-        extras = self._extras.get(trial_id, {})
-        rewards: tuple[float, ...] = ()
-        if self._status[i] == COMPLETED:
-            signed = self._rewards[i * width : trial_id * width]
-            signs = self.objectives.signs
-            rewards = tuple(r * sign for r, sign in zip(signed, signs, strict=True))
-        named = dict(zip(self.objectives.names, rewards, strict=False))
-        return Trial(
-            id=trial_id,
-            status=STATUSES[self._status[i]],
-            rewards=rewards,
-            decisions=self.space.values(row),
-            genotype=tuple(row),
-            metrics={**extras.get("metrics", {}), **named},
-            measurements=extras.get("measurements", ()),
-            seconds=self._seconds[i],
-            seed=self.trial_seed(trial_id),
-            error=extras.get("error"),
-            metadata=dict(extras.get("metadata", {})),
-            stopped_early=extras.get("stopped_early", False),
-        )
-
-    def rewards(self) -> NDArray[np.float64]:
-        """(n, m), all maximised, NaN for trials without a reward."""
-        return np.array(self._rewards).reshape(len(self), len(self.objectives))
-
-    def statuses(self) -> NDArray[np.uint8]:
-        return np.array(self._status)
-
-    def build(self, trial_id: int) -> Any:
-        """The example of a trial, made again with the same initial weights."""
-        return self._build(self.row(trial_id), trial_id)[0]
 
     @property
     def finite(self) -> bool:
@@ -360,26 +379,12 @@ class Study:
             self.avoid_duplicates and self.space.size < math.inf
         )
 
-    def trial_seed(self, trial_id: int) -> int:
-        """31 bits, a hash (splitmix64) of the seed and the trial's id."""
-        x = (self.seed + trial_id * 0x9E3779B97F4A7C15) & _64_BITS
-        x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _64_BITS
-        x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _64_BITS
-        return (x ^ (x >> 31)) >> 33
 
+class _NotBuilt:
+    """Stands for an example that could not be built."""
 
-_64_BITS = (1 << 64) - 1
-
-
-def _typecode(layout: Layout) -> str:
-    """The smallest type that holds all genes of a space."""
-    if layout.is_float.any():
-        return "d"
-    largest = int(layout.counts.max())
-    return next(code for code, top in _INTEGERS.items() if largest <= top)
-
-
-_INTEGERS = {"b": 2**7, "h": 2**15, "i": 2**31, "q": 2**63}
+    def __init__(self, error: Exception) -> None:
+        self.error = error
 
 
 def _fresh_seed() -> int:
@@ -387,7 +392,7 @@ def _fresh_seed() -> int:
 
 
 def _check_arguments(
-    num_examples: Any, seed: Any, duplicates: str, timeout: Any
+    num_examples: Any, seed: Any, duplicates: str, timeout: Any, lag: Any
 ) -> None:
     if num_examples is not None and (
         isinstance(num_examples, bool)
@@ -411,6 +416,12 @@ def _check_arguments(
     if timeout is not None and not timeout > 0:
         raise ValueError(
             f"`timeout` must be a positive number of seconds, got {timeout!r}."
+        )
+    if lag is not None and (
+        isinstance(lag, bool) or not isinstance(lag, (int, np.integer)) or lag < 1
+    ):
+        raise ValueError(
+            f"`lag` must be None or a whole number of at least 1, got {lag!r}."
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import numbers
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -81,14 +82,13 @@ class Feedback:
     without any of them is recorded as failed.
     """
 
-    __slots__ = ("_genotype", "_measured", "_study", "id", "stopped_early")
+    __slots__ = ("_genotype", "_study", "begun", "id")
 
     def __init__(self, study: Study, trial_id: int, genotype: Genotypes) -> None:
         self._study = study
         self._genotype = genotype
-        self._measured: list[Measurement] | None = None
         self.id = trial_id
-        self.stopped_early = False
+        self.begun = time.perf_counter()
 
     # --- what is evaluated --------------------------------------------------------------
 
@@ -144,10 +144,11 @@ class Feedback:
 
         A NaN or infinite reward records the trial as failed.
         """
-        self._study.require_open(self.id)
         rewards, numbers_ = self._study.objectives.read(reward, metrics)
-        for key, value in (metadata or {}).items():
-            self.set_metadata(key, value)
+        if metadata:
+            self._study.require_open(self.id)
+            for key, value in metadata.items():
+                self.set_metadata(key, value)
         self._study.complete(self, rewards, numbers_)
 
     def add_measurement(
@@ -168,12 +169,18 @@ class Feedback:
         measured = self.measurements
         if step is None:
             step = max((m.step for m in measured), default=0) + 1
-        self._measured = [*measured, Measurement(int(step), numbers_)]
+        self._study.measure(self.id, Measurement(int(step), numbers_))
 
     @property
     def measurements(self) -> list[Measurement]:
         """What was reported on the way so far, as reported."""
-        return self._measured or []
+        return self._study.measurements(self.id)
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether `should_stop_early` has said so."""
+        stopped: bool = self._study.extras(self.id).get("stopped_early", False)
+        return stopped
 
     def should_stop_early(self) -> bool:
         """Whether the early-stopping policy of the study gives this trial up.
@@ -181,9 +188,7 @@ class Feedback:
         End it with `done()` if so: its last measurement then is its result.
         """
         self._study.require_open(self.id)
-        stop = self._study.should_stop_early(self)
-        self.stopped_early = self.stopped_early or stop
-        return stop
+        return self._study.should_stop_early(self)
 
     def done(self, metadata: Mapping[str, Any] | None = None) -> None:
         """Ends the trial with the measurement of the largest step."""
@@ -214,7 +219,7 @@ class Feedback:
 
     def set_metadata(self, key: str, value: Any) -> None:
         """Keeps something with the trial."""
-        self._study.extras(self.id).setdefault("metadata", {})[key] = value
+        self._study.set_metadata(self.id, key, value)
 
     def get_metadata(self, key: str, default: Any = None) -> Any:
         return self._study.extras(self.id).get("metadata", {}).get(key, default)
