@@ -4,6 +4,7 @@ Write `oneof` or `floatv` where you are unsure, name an algorithm, get the best 
 """
 
 from symnas import algorithms as algorithms
+from symnas import callbacks as callbacks
 from symnas import nn as nn
 from symnas import spaces as spaces
 from symnas import stop_rules as stop_rules
@@ -25,6 +26,10 @@ from symnas.serialization import from_json as from_json
 from symnas.serialization import to_json as to_json
 from symnas.space import SearchSpace as SearchSpace
 from symnas.space import build as build
+from symnas.storage import StorageError as StorageError
+from symnas.storage import delete_study as delete_study
+from symnas.storage import list_studies as list_studies
+from symnas.storage import load_study as load_study
 from symnas.trial import Feedback as Feedback
 from symnas.trial import Trial as Trial
 

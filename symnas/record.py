@@ -22,10 +22,11 @@ class Record:
       why_stopped: why nothing more is proposed; None while the search goes on.
     """
 
-    def __init__(self, space: SearchSpace, objectives: Objectives, seed: int) -> None:
+    seed: int
+
+    def __init__(self, space: SearchSpace, objectives: Objectives) -> None:
         self.space = space
         self.objectives = objectives
-        self.seed = seed
         self.why_stopped: str | None = None
         self._no_rewards = [math.nan] * len(objectives)
         self._genes: array[Any] = array(_typecode(space.layout))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Generic, TypedDict, TypeVar, Unpack, overload
 
 import torch
 
 from symnas.result import Result
+from symnas.storage.opening import begin_study
 from symnas.study import Study
 from symnas.trial import Feedback
 
@@ -26,7 +28,11 @@ class Samples(Generic[T]):
         return self
 
     def __next__(self) -> tuple[T, Feedback]:
-        following = None if self._study.ended else self._study.next()
+        try:
+            following = None if self._study.ended else self._study.next()
+        except BaseException:
+            self._study.abandon("interrupted")
+            raise
         if following is None:
             self.close()
             raise StopIteration
@@ -47,6 +53,9 @@ class _Options(TypedDict, total=False):
     duplicates: str
     early_stopping: Callable[[Feedback, Any], bool] | None
     stop_rules: Sequence[Callable[[Any], str | None]]
+    lag: int | None
+    name: str | None
+    storage: str | os.PathLike[str] | None
 
 
 # A module can be called as well, so what it gives must be said first.
@@ -83,6 +92,9 @@ def sample(
     duplicates: str = "avoid",
     early_stopping: Callable[[Feedback, Any], bool] | None = None,
     stop_rules: Sequence[Callable[[Any], str | None]] = (),
+    lag: int | None = None,
+    name: str | None = None,
+    storage: str | os.PathLike[str] | None = None,
 ) -> Samples[Any]:
     """Examples of a search space, one after the other, chosen by an algorithm.
 
@@ -104,6 +116,13 @@ def sample(
       early_stopping: what `feedback.should_stop_early()` asks.
       stop_rules: callables that take the study and return why it should end, or None; for
         instance `stop_rules.TargetReached(0.99)`.
+      lag: if n, proposal i depends on the results of trials up to i - n alone, so that a
+        seed gives the same study with any number of workers up to n.
+      name: of the study in `storage`. A study of this name goes on; several processes
+        that run the same loop share it.
+      storage: a path, for SQLite, or a SQLAlchemy URL. Everything is kept there as it
+        happens: after a crash the same program continues as if there had been none, and
+        trials that were running are given out again.
 
     Returns:
       An iterator of `(example, feedback)`. Its `result` holds all trials.
@@ -118,7 +137,7 @@ def sample(
     True
     """
     return Samples(
-        Study(
+        begin_study(
             space,
             algorithm,
             num_examples,
@@ -130,5 +149,8 @@ def sample(
             early_stopping=early_stopping,
             stop_rules=stop_rules,
             timeout=None,
+            lag=lag,
+            name=name,
+            storage=storage,
         )
     )

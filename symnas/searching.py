@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from symnas.progress import Progress
 from symnas.result import Result
 from symnas.seeding import generators_restored, seed_generators
-from symnas.study import Study
+from symnas.storage.opening import begin_study
 from symnas.trial import Feedback, Trial
 
 T = TypeVar("T")
@@ -29,6 +30,9 @@ def search(
     early_stopping: Callable[[Feedback, Any], bool] | None = None,
     stop_rules: Sequence[Callable[[Any], str | None]] = (),
     timeout: float | None = None,
+    lag: int | None = None,
+    name: str | None = None,
+    storage: str | os.PathLike[str] | None = None,
     callbacks: Sequence[Callable[[Trial], None]] = (),
     progress: bool = True,
 ) -> Result:
@@ -54,6 +58,10 @@ def search(
       early_stopping: asked after each result that `evaluate` yields.
       stop_rules: callables that take the study and return why it should end, or None.
       timeout: seconds after which no further evaluation begins.
+      lag: if n, proposal i depends on the results of trials up to i - n alone.
+      name: of the study in `storage`, which goes on if it exists.
+      storage: a path, for SQLite, or a SQLAlchemy URL, where everything is kept as it
+        happens: a search that was killed continues as if it had not been.
       callbacks: called with each `Trial` that has ended.
       progress: shows the best so far, the time left and failures: live on a terminal, as
         plain lines elsewhere, not at all if false.
@@ -69,7 +77,7 @@ def search(
     """
     if not callable(evaluate):
         raise TypeError(f"`evaluate` must be callable, got {evaluate!r}.")
-    study = Study(
+    study = begin_study(
         space,
         algorithm,
         num_examples,
@@ -81,13 +89,15 @@ def search(
         early_stopping=early_stopping,
         stop_rules=stop_rules,
         timeout=timeout,
+        lag=lag,
+        name=name,
+        storage=storage,
     )
     result = Result(study)
     if num_examples is None and timeout is None and not stop_rules and not study.finite:
         raise ValueError(
             "This search would never end: pass `num_examples`, `timeout` or `stop_rules`."
         )
-    why = "no feedback was given"
     with generators_restored(), Progress(result, num_examples, progress) as display:
         try:
             while (following := study.next()) is not None:
@@ -98,10 +108,12 @@ def search(
                 for callback in callbacks:
                     callback(study.trial(feedback.id))
         except KeyboardInterrupt:
-            why = "interrupted"
             study.stop("interrupted by the user")
-        finally:
-            study.close(why)
+            study.abandon("interrupted")
+        except BaseException:
+            study.abandon("interrupted")
+            raise
+        study.close()
     return result
 
 

@@ -42,7 +42,8 @@ class SearchSpace:
     Args:
       space: a symbolic object; a list or dict with hyper-values inside; a function or
         class without required arguments whose body calls `oneof` and its like
-        (define-by-run); a `pg.DNASpec`; or a `SearchSpace`.
+        (define-by-run); a `pg.DNASpec`; a `Layout`; or a `SearchSpace`. What has no code
+        builds `pg.DNA`s.
       constraint: a predicate on the decisions of an example, a mapping from the name or
         path of each active decision to its value. What it refuses is not proposed.
       where: a predicate on hyper-values. Those it refuses stay open in the examples,
@@ -87,7 +88,10 @@ class SearchSpace:
             space = space._origin if where is None else space._source
             self._origin = space
         decisions: Sequence[Decision]
-        if isinstance(space, pg.DNASpec):
+        traced = False
+        if isinstance(space, Layout):
+            decisions, branches, traced = space.decisions, space.branches, space.traced
+        elif isinstance(space, pg.DNASpec):
             decisions, branches = pyglove_bridge.from_spec(space)
             self._spec = space
         elif _is_code(space):
@@ -97,7 +101,7 @@ class SearchSpace:
                     "a function. Symbolize the function and call it with hyper-values."
                 )
             self._maker = Trace(space)
-            decisions = self._maker.decisions
+            decisions, traced = self._maker.decisions, True
         else:
             self._source = tree.convert(space)
             self._maker = Program(self._source, where)
@@ -113,7 +117,7 @@ class SearchSpace:
                 f"in {what[:500]}. Put `symnas.oneof([...])` or another hyper-value where "
                 "you are unsure."
             )
-        self.layout = Layout(decisions, branches, isinstance(self._maker, Trace))
+        self.layout = Layout(decisions, branches, traced)
 
     # --- what it consists of ------------------------------------------------------
 
@@ -406,7 +410,7 @@ def _outline(layout: Layout) -> dict[str, Any]:
             return primitives.intv(values[0], values[-1], values.step, log, **common)
         below = decision.children[0][0] if decision.children else [-1] * decision.count
         candidates = [
-            _literal(choice) if child < 0 else [_literal(choice), branch(child)]
+            literal(choice) if child < 0 else [literal(choice), branch(child)]
             for choice, child in zip(decision.choices, below, strict=True)
         ]
         if not decision.many:
@@ -418,7 +422,8 @@ def _outline(layout: Layout) -> dict[str, Any]:
     return branch(0)
 
 
-def _literal(choice: Any) -> Any:
+def literal(choice: Any) -> Any:
+    """A candidate as JSON can hold it: numbers and strings as they are, others as code."""
     shown = _shown(choice)
     plain = shown is None or isinstance(shown, (bool, int, float, str))
     return shown if plain else serialization.stable_repr(shown)

@@ -39,14 +39,16 @@ class Blocked:
 BLOCKED: Final = Blocked()
 
 # A genotype as list and array. In a traced space the example was built to learn it.
-_Proposal = tuple[list[float], Genotypes, Any]
-_UNBUILT = object()
+Proposal = tuple[list[float], Genotypes, Any]
+UNBUILT = object()
 
 
 class Study(Record):
     """The state of one search; `sample` and `search` are loops over it.
 
     Attributes:
+      ended: no more feedback is taken.
+      exhausted: all examples that were wanted, or that there are, have been proposed.
       num_ended: how many of the trials that the algorithm knows ended in each status.
       best_reward: the largest of their rewards.
       completed_at_best: how many of them were completed when it was found.
@@ -75,7 +77,6 @@ class Study(Record):
         super().__init__(
             space if compiled else SearchSpace(space, constraint, where),
             Objectives(objectives),
-            _fresh_seed() if seed is None else int(seed),
         )
         self.algorithm = _algorithm(algorithm)
         self.num_examples = num_examples
@@ -84,8 +85,11 @@ class Study(Record):
         self.timeout = timeout
         self.avoid_duplicates = duplicates == "avoid"
         self.lag = lag
+        self.seed = self._settle_seed(None if seed is None else int(seed))
         self.algorithm.setup(self.space, self.seed, len(self.objectives))
         self.ended = False
+        self.exhausted = False
+        self._ended_by = 0
         self.best_reward = -math.inf
         self.completed_at_best = 0
         self.num_ended = [0] * len(STATUSES)
@@ -94,6 +98,11 @@ class Study(Record):
         self._unseen: Iterator[Genotypes] | None = None
         self._failed_builds = 0
         self._exact_size = self.space.size if self.space.size_is_exact else math.inf
+
+    def _settle_seed(self, seed: int | None) -> int:
+        return (
+            int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
+        )
 
     # --- proposals ----------------------------------------------------------------------
 
@@ -116,7 +125,7 @@ class Study(Record):
             if begun is not None:
                 return begun
 
-    def _admit(self) -> _Proposal | Blocked | None:
+    def _admit(self) -> Proposal | Blocked | None:
         """Takes up the next proposal as a pending trial."""
         if self.lag is not None and not self._sees(len(self) + 1 - self.lag):
             return BLOCKED
@@ -124,7 +133,7 @@ class Study(Record):
             return None
         proposed = self._propose()
         if proposed is None:
-            self.stop("every example was proposed")
+            self._exhaust("every example was proposed")
             return None
         self._take_up(proposed[0], proposed[1])
         return proposed
@@ -141,7 +150,7 @@ class Study(Record):
         """Builds the example of a pending trial, which fails if that is not possible."""
         feedback = Feedback(self, trial_id, genotype)
         try:
-            if example is _UNBUILT:
+            if example is UNBUILT:
                 example = self._build(row, trial_id)[0]
             elif isinstance(example, _NotBuilt):
                 raise example.error
@@ -152,14 +161,10 @@ class Study(Record):
         return example, feedback
 
     def _wait(self) -> None:
-        """Called when this loop is blocked: nobody else could bring the results."""
+        """Called when this loop is blocked: by what it proposed itself, so it ends that."""
         oldest = self._status.index(PENDING) + 1
-        self.end(
-            Feedback(self, oldest, np.array(self.row(oldest))),
-            FAILED,
-            "no feedback was given before a proposal that has to see it (lag="
-            f"{self.lag})",
-        )
+        feedback = Feedback(self, oldest, np.array(self.row(oldest)))
+        self.end(feedback, FAILED, "no feedback was given before it was needed")
 
     def _sees(self, last: int) -> bool:
         """Tells the algorithm, by id, of the trials up to one; false if that runs."""
@@ -173,18 +178,20 @@ class Study(Record):
         if self.why_stopped is not None:
             return False
         if self.num_examples is not None and len(self) >= self.num_examples:
-            self.stop(f"{self.num_examples} examples were proposed")
+            self._exhaust(f"{self.num_examples} examples were proposed")
         elif self.timeout is not None and self.elapsed >= self.timeout:
             self.stop(f"{self.timeout} seconds have passed")
         elif self.avoid_duplicates and len(self._seen) >= self._exact_size:
-            self.stop("every example was proposed")
+            self._exhaust("every example was proposed")
+        elif self._ended_by and len(self) + 1 >= self._ended_by + (self.lag or 0):
+            self.stop("ended by the caller")
         for rule in self.stop_rules:
             why = rule(self)
             if why:
                 self.stop(str(why))
         return self.why_stopped is None
 
-    def _propose(self) -> _Proposal | None:
+    def _propose(self) -> Proposal | None:
         """A genotype that may be proposed."""
         for attempt in range(_REDRAWS + 1):
             drawn = self.algorithm.draw(1, attempt)
@@ -202,7 +209,7 @@ class Study(Record):
             return None
         return self._random()
 
-    def _random(self) -> _Proposal:
+    def _random(self) -> Proposal:
         """A random genotype that the constraint accepts, known or not."""
         rng = ProposalRng(self.seed).at(self.algorithm.num_proposals, _REDRAWS + 1)
         for _ in range(_MOST_RANDOM):
@@ -214,14 +221,14 @@ class Study(Record):
             "or build it into the space."
         )
 
-    def _accept(self, genotype: Genotypes, allow: bool = False) -> _Proposal | None:
+    def _accept(self, genotype: Genotypes, allow: bool = False) -> Proposal | None:
         """The proposal, unless it is infeasible or known."""
         avoid = self.avoid_duplicates and not allow
         if avoid and self._known(genotype):
             return None
         row: list[float] = genotype.tolist()
         if not self.space.layout.traced:
-            return (row, genotype, _UNBUILT) if self.space.is_feasible(row) else None
+            return (row, genotype, UNBUILT) if self.space.is_feasible(row) else None
         # What is met is known after building.
         try:
             example, row = self._build(row, len(self) + 1)
@@ -295,27 +302,37 @@ class Study(Record):
         rewards: Sequence[float] = (),
     ) -> None:
         """Ends a trial."""
-        trial_id = feedback.id
-        self.require_open(trial_id)
+        self.require_open(feedback.id)
         if error is not None:
-            self.extras(trial_id)["error"] = error
-        signs = self.objectives.signs
-        signed = [r * sign for r, sign in zip(rewards, signs, strict=False)]
-        self._enter(
-            trial_id, status, signed, time.perf_counter() - feedback.begun, feedback
-        )
+            self.extras(feedback.id)["error"] = error
+        seconds = time.perf_counter() - feedback.begun
+        self._report(feedback.id, status, rewards, seconds, feedback._genotype)
 
-    def _enter(
+    def _report(
         self,
         trial_id: int,
         status: int,
-        signed: list[float],
+        rewards: Sequence[float],
         seconds: float,
-        feedback: Feedback,
+        genotype: Genotypes,
     ) -> None:
+        """Records the end of a trial of this loop."""
+        self._conclude(trial_id, status, rewards, seconds, genotype)
+
+    def _conclude(
+        self,
+        trial_id: int,
+        status: int,
+        rewards: Sequence[float],
+        seconds: float,
+        genotype: Genotypes,
+    ) -> None:
+        """Enters the end of any trial, and tells it unless that has to wait."""
+        signs = self.objectives.signs
+        signed = [r * sign for r, sign in zip(rewards, signs, strict=False)]
         self.settle(trial_id, status, signed, seconds)
         if self.lag is None:
-            self._tell(trial_id, feedback._genotype, signed)
+            self._tell(trial_id, genotype, signed)
 
     def _tell(self, trial_id: int, genotype: Genotypes, signed: list[float]) -> None:
         """Makes an ended trial known to the algorithm and to the stop rules."""
@@ -362,15 +379,25 @@ class Study(Record):
         if self.why_stopped is None:
             self.why_stopped = why
 
+    def _exhaust(self, why: str) -> None:
+        self.exhausted = True
+        self.stop(why)
+
+    def end_loop(self, trial_id: int) -> None:
+        """Ends the search as far as proposals see this trial."""
+        self._ended_by = self._ended_by or trial_id
+
     def close(self, why: str = "no feedback was given") -> None:
         """Ends the study; what is still pending is recorded as failed."""
-        if self.ended:
-            return
         for i, status in enumerate(self._status):
             if status == PENDING:
                 self.extras(i + 1)["error"] = why
                 self._status[i] = FAILED
         self.ended = True
+
+    def abandon(self, why: str) -> None:
+        """Ends the study before its time; a stored one can go on later."""
+        Study.close(self, why)
 
     @property
     def finite(self) -> bool:
@@ -385,10 +412,6 @@ class _NotBuilt:
 
     def __init__(self, error: Exception) -> None:
         self.error = error
-
-
-def _fresh_seed() -> int:
-    return int(np.random.SeedSequence().generate_state(1)[0])
 
 
 def _check_arguments(

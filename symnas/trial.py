@@ -215,7 +215,7 @@ class Feedback:
 
     def end_loop(self) -> None:
         """Ends the search after this trial."""
-        self._study.stop("ended by the caller")
+        self._study.end_loop(self.id)
 
     def set_metadata(self, key: str, value: Any) -> None:
         """Keeps something with the trial."""

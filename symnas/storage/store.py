@@ -1,0 +1,318 @@
+"""A database of studies: opening it, finding studies, and what its errors mean.
+
+Everything in it is a number, a string or JSON: reading a store executes nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import exc
+from sqlalchemy.engine import URL, Connection, Engine
+
+from symnas.storage.errors import StorageError
+from symnas.storage.journal import Journal
+from symnas.storage.schema import (
+    SCHEMA_VERSION,
+    measurements,
+    metadata,
+    studies,
+    trials,
+    version,
+    workers,
+)
+
+_BUSY_SECONDS = 60
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyDescription:
+    """What must stay the same when a study goes on."""
+
+    seed: int
+    lag: int | None
+    objectives: str
+    algorithm: str
+    fingerprint: str
+    decisions: str
+    outline: str
+
+
+class Store:
+    """A database that holds studies.
+
+    Args:
+      target: a path, for SQLite, or a SQLAlchemy URL.
+      read_only: nothing is written.
+      must_exist: the database is not made.
+    """
+
+    def __init__(
+        self,
+        target: str | os.PathLike[str],
+        read_only: bool = False,
+        must_exist: bool = False,
+    ) -> None:
+        self.url = _url(target)
+        self.read_only = read_only
+        self._must_exist = must_exist
+        self._sqlite = self.url.get_backend_name() == "sqlite"
+        if self._sqlite:
+            self._check_file()
+        self.engine = self._engine()
+        self._prepare()
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    # --- opening ------------------------------------------------------------------------
+
+    def _check_file(self) -> None:
+        path = Path(self.url.database or "")
+        if not path.exists() and (self.read_only or self._must_exist):
+            raise StorageError(f"There is no store at {path}.")
+        if not path.parent.is_dir():
+            raise StorageError(f"The folder of {path} does not exist. Make it first.")
+        if path.is_dir():
+            raise StorageError(f"{path} is a folder. Give the path of a file in it.")
+
+    def _engine(self) -> Engine:
+        if not self._sqlite:
+            # Every writer counts in the row of its study first, so isolation can stay low.
+            return sa.create_engine(self.url, pool_pre_ping=True)
+        path = Path(self.url.database or "").absolute()
+        query = ""
+        if self.read_only:
+            log = path.with_name(f"{path.name}-wal")
+            writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+            # Without write access SQLite cannot make the files that guard a log.
+            query = "?mode=ro" if writable or log.exists() else "?mode=ro&immutable=1"
+        engine = sa.create_engine(
+            "sqlite://",
+            creator=lambda: _connect_sqlite(path.as_uri() + query),
+            poolclass=sa.pool.QueuePool,
+        )
+        sa.event.listen(engine, "begin", _begin)
+        return engine
+
+    def _prepare(self) -> None:
+        """Makes the tables in an empty database, and refuses one that is not ours."""
+        with self.reading() as connection:
+            tables = set(sa.inspect(connection).get_table_names())
+            ours = version.name in tables
+            found = (
+                connection.execute(sa.select(version.c.version)).scalar_one_or_none()
+                if ours
+                else None
+            )
+        if found is None:
+            if self._sqlite and tables - set(metadata.tables):
+                raise self.error(
+                    "This is a database of another program, with the tables "
+                    f"{', '.join(sorted(tables)[:5])}. Choose another path"
+                )
+            if self.read_only or self._must_exist:
+                raise self.error("It holds no studies of symnas")
+            self._create()
+        elif found != SCHEMA_VERSION:
+            newer = "a newer" if found > SCHEMA_VERSION else "an older"
+            raise self.error(
+                f"It was written by {newer} version of symnas, in format {found}; this "
+                f"one reads format {SCHEMA_VERSION}. Open it with that version"
+            )
+
+    def _create(self) -> None:
+        if self._sqlite:
+            # Readers and the writer then do not wait for each other. It stays so.
+            with self._errors(), self.engine.connect() as connection:
+                _driver(connection).execute("PRAGMA journal_mode=WAL")
+        with self.writing() as connection:
+            if not self._sqlite:  # Several processes may begin at once.
+                connection.execute(sa.text("SELECT pg_advisory_xact_lock(7276617)"))
+            metadata.create_all(connection)
+            known = connection.execute(sa.select(version.c.version)).first()
+            if known is None:
+                connection.execute(version.insert().values(version=SCHEMA_VERSION))
+
+    @property
+    def shown(self) -> str:
+        """The address without a password."""
+        if self._sqlite:
+            return str(self.url.database)
+        return self.url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Raises errors of the database again with what to do."""
+        try:
+            yield
+        except exc.DBAPIError as error:
+            raise StorageError(_explained(str(error.orig), self.shown)) from error
+
+    def error(self, what: str) -> StorageError:
+        return StorageError(f"{self.shown}: {what}.")
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that may write; others that do wait for it."""
+        with self._errors(), self.engine.connect() as connection:
+            transaction = connection.begin()
+            yield connection
+            if transaction.is_active:
+                transaction.commit()
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that sees one state and keeps nobody waiting."""
+        with self._errors(), self.engine.connect() as connection:
+            connection = connection.execution_options(**{_READS: True})
+            with connection.begin():
+                yield connection
+
+    # --- studies ------------------------------------------------------------------------
+
+    def all_studies(self) -> Sequence[Any]:
+        """A row for each study."""
+        with self.reading() as connection:
+            return connection.execute(sa.select(studies).order_by(studies.c.id)).all()
+
+    def find(self, name: str) -> Any:
+        """The row of a study.
+
+        Raises:
+          StorageError: there is none of this name.
+        """
+        rows = {row.name: row for row in self.all_studies()}
+        if name not in rows:
+            known = ", ".join(map(repr, rows)) or "none"
+            raise self.error(f"There is no study {name!r}; the studies are {known}")
+        return rows[name]
+
+    def delete(self, study_id: int) -> None:
+        """Removes a study and all its trials."""
+        with self.writing() as connection:
+            for table in (measurements, workers, trials):
+                connection.execute(table.delete().where(table.c.study_id == study_id))
+            connection.execute(studies.delete().where(studies.c.id == study_id))
+
+    def check(self) -> None:
+        """Raises `StorageError` if the file is damaged, as when its end was cut off."""
+        if not self._sqlite:
+            return
+        with self.reading() as connection:
+            found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
+        if found != "ok":
+            raise self.error(f"The file is damaged ({found}). Restore a copy of it")
+
+    def open_study(self, name: str, wanted: StudyDescription, worker: str) -> Journal:
+        """The journal of a study, which is created, or checked against `wanted`.
+
+        Raises:
+          ValueError: a study of this name was begun with something else.
+        """
+        with self.writing() as connection:
+            row = connection.execute(
+                sa.select(studies).where(studies.c.name == name)
+            ).one_or_none()
+            if row is None:
+                values = dataclasses.asdict(wanted)
+                result = connection.execute(
+                    studies.insert().values(name=name, created=time.time(), **values)
+                )
+                assert result.inserted_primary_key is not None
+                return Journal(self, int(result.inserted_primary_key[0]), worker)
+        _require_same(name, row, wanted)
+        return Journal(self, int(row.id), worker)
+
+
+_READS = "symnas_reads"
+
+
+def _begin(connection: Connection) -> None:
+    """Begins a transaction of SQLite, which would lock too late if it did so itself."""
+    reads = connection.get_execution_options().get(_READS, False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+def _connect_sqlite(address: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        address,
+        uri=True,
+        timeout=_BUSY_SECONDS,
+        isolation_level=None,  # The engine begins transactions itself.
+        check_same_thread=False,
+    )
+    # It survives the death of the process; a power cut may take the last commits.
+    connection.execute("PRAGMA synchronous=NORMAL")
+    return connection
+
+
+def _driver(connection: Connection) -> sqlite3.Connection:
+    """The connection below SQLAlchemy's, outside any transaction."""
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    return driver
+
+
+def _url(target: str | os.PathLike[str]) -> URL:
+    text = os.fspath(target)
+    if "://" in text:
+        try:
+            return sa.make_url(text)
+        except exc.ArgumentError as error:
+            raise StorageError(f"{text!r} is not a database URL: {error}") from None
+    return URL.create("sqlite", database=text)
+
+
+def _explained(message: str, shown: str) -> str:
+    """What a message of the database means to the user."""
+    hints = (
+        ("disk is full", "There is no space left. Free some and start again"),
+        ("not a database", "The file is not a database. Choose another path"),
+        ("malformed", "The file is damaged. Restore a copy; nothing was written to it"),
+        ("readonly", "It cannot be written. Check the permissions of file and folder"),
+        ("read-only", "It cannot be written. Check the permissions of file and folder"),
+        ("unable to open", "It cannot be opened. Check the path and its permissions"),
+        ("locked", f"Another process held it for {_BUSY_SECONDS} s. Is one hanging?"),
+        ("password", "The server refuses the user or password"),
+        ("refused", "No server answers there. Is it running?"),
+        ("could not translate", "The host name is not known"),
+        ("does not exist", "The server has no such database or role. Create it first"),
+    )
+    text = message.strip().splitlines()[0] if message.strip() else "unknown error"
+    for part, meaning in hints:
+        if part in message:
+            return f"{shown}: {meaning} ({text})."
+    return f"{shown}: {text}."
+
+
+def _require_same(name: str, row: Any, wanted: StudyDescription) -> None:
+    """Raises if a study would go on with something else than it began with."""
+    for what in ("objectives", "algorithm", "lag", "seed"):
+        before, now = getattr(row, what), getattr(wanted, what)
+        if before != now:
+            raise ValueError(
+                f"The study {name!r} was begun with {what} {before} and is now given "
+                f"{now}. Use another name for a new study."
+            )
+    if row.fingerprint == wanted.fingerprint:
+        return
+    lines = difflib.unified_diff(
+        row.outline.splitlines(), wanted.outline.splitlines(), "begun", "now", n=0
+    )
+    difference = "\n".join(list(lines)[:40]) or (
+        "The decisions are the same, but the code around them differs."
+    )
+    raise ValueError(
+        f"The study {name!r} was begun with another space. Use another name for a new "
+        f"study.\n{difference}"
+    )
