@@ -12,6 +12,7 @@ from symnas import training as training
 from symnas.constructors import symbolic as symbolic
 from symnas.constructors import symbolize as symbolize
 from symnas.description import describe as describe
+from symnas.engines import EngineError as EngineError
 from symnas.primitives import derive as derive
 from symnas.primitives import floatv as floatv
 from symnas.primitives import intv as intv

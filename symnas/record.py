@@ -115,6 +115,9 @@ class Record:
     def statuses(self) -> NDArray[np.uint8]:
         return np.array(self._status)
 
+    def is_pending(self, trial_id: int) -> bool:
+        return self._status[trial_id - 1] == PENDING
+
     def count(self, status: int) -> int:
         """How many trials have a status."""
         return int((self.statuses() == status).sum())

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
+import itertools
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TypeVar
 
+from symnas import evaluation
+from symnas.callbacks.callback import Callback
+from symnas.engines.choice import make_engine
+from symnas.engines.driver import conclude, run_on_workers
 from symnas.progress import Progress
 from symnas.result import Result
-from symnas.seeding import generators_restored, seed_generators
+from symnas.seeding import generators_restored
+from symnas.storage.errors import StorageError
 from symnas.storage.opening import begin_study
+from symnas.study import Study
 from symnas.trial import Feedback, Trial
 
 T = TypeVar("T")
@@ -33,6 +39,10 @@ def search(
     lag: int | None = None,
     name: str | None = None,
     storage: str | os.PathLike[str] | None = None,
+    workers: int = 1,
+    trial_timeout: float | None = None,
+    engine: Literal["local", "ray"] = "local",
+    resources: Mapping[str, Any] | None = None,
     callbacks: Sequence[Callable[[Trial], None]] = (),
     progress: bool = True,
 ) -> Result:
@@ -62,7 +72,16 @@ def search(
       name: of the study in `storage`, which goes on if it exists.
       storage: a path, for SQLite, or a SQLAlchemy URL, where everything is kept as it
         happens: a search that was killed continues as if it had not been.
-      callbacks: called with each `Trial` that has ended.
+      workers: how many evaluations run at once, in processes of their own if more than
+        one. `evaluate` must then be importable, and a script needs the guard
+        `if __name__ == "__main__":`.
+      trial_timeout: seconds after which an evaluation is ended and its trial fails; it
+        runs in a worker process then.
+      engine: 'local' for processes of this machine, 'ray' for a Ray cluster.
+      resources: what a worker gets. Local: `num_cpus`, `num_gpus`, `memory` in bytes. Ray:
+        any option of a Ray task, as `num_gpus=0.5`.
+      callbacks: called with each `Trial` that has ended; a `callbacks.Callback` also at
+        the beginning and the end.
       progress: shows the best so far, the time left and failures: live on a terminal, as
         plain lines elsewhere, not at all if false.
 
@@ -77,6 +96,7 @@ def search(
     """
     if not callable(evaluate):
         raise TypeError(f"`evaluate` must be callable, got {evaluate!r}.")
+    runner = make_engine(engine, evaluate, workers, trial_timeout, resources)
     study = begin_study(
         space,
         algorithm,
@@ -95,18 +115,18 @@ def search(
     )
     result = Result(study)
     if num_examples is None and timeout is None and not stop_rules and not study.finite:
+        study.abandon("never begun")
         raise ValueError(
             "This search would never end: pass `num_examples`, `timeout` or `stop_rules`."
         )
-    with generators_restored(), Progress(result, num_examples, progress) as display:
+    with Progress(result, num_examples, progress) as display:
+        ended = _Listeners(study, result, callbacks, display)
         try:
-            while (following := study.next()) is not None:
-                example, feedback = following
-                seed_generators(feedback.seed)
-                _evaluate(evaluate, example, feedback)
-                display.update()
-                for callback in callbacks:
-                    callback(study.trial(feedback.id))
+            if runner is None:
+                _run_here(study, evaluate, ended)
+            else:
+                with runner:
+                    run_on_workers(study, runner, ended)
         except KeyboardInterrupt:
             study.stop("interrupted by the user")
             study.abandon("interrupted")
@@ -114,29 +134,62 @@ def search(
             study.abandon("interrupted")
             raise
         study.close()
+        ended.close()
     return result
+
+
+class _Listeners:
+    """Tells the display and the callbacks of each trial that has ended."""
+
+    def __init__(
+        self,
+        study: Study,
+        result: Result,
+        callbacks: Sequence[Callable[[Trial], None]],
+        display: Progress,
+    ) -> None:
+        self._study, self._result = study, result
+        self._callbacks = list(callbacks)
+        self._display = display
+        for callback in self._callbacks:
+            if isinstance(callback, Callback):
+                callback.begin(result)
+
+    def __call__(self, trial_id: int) -> None:
+        self._display.update()
+        for callback in self._callbacks:
+            callback(self._study.trial(trial_id))
+
+    def close(self) -> None:
+        for callback in self._callbacks:
+            if isinstance(callback, Callback):
+                callback.end(self._result)
+
+
+def _run_here(
+    study: Study, evaluate: Callable[[Any], Any], ended: Callable[[int], None]
+) -> None:
+    """Evaluates one example after the other in this process."""
+    with generators_restored():
+        while (following := study.next()) is not None:
+            example, feedback = following
+            _evaluate(evaluate, example, feedback)
+            ended(feedback.id)
 
 
 def _evaluate(evaluate: Callable[[Any], Any], example: Any, feedback: Feedback) -> None:
     """Runs one evaluation to its end, whatever that is."""
+    steps = itertools.count(1)
+
+    def report(metrics: Any) -> bool:
+        feedback.add_measurement(metrics, step=next(steps))
+        return feedback.should_stop_early()
+
     try:
-        outcome = evaluate(example)
-        if inspect.isgenerator(outcome):
-            _follow(outcome, feedback)
-            return
+        kind, outcome = evaluation.run(evaluate, example, feedback.seed, report)
+    except StorageError:
+        raise
     except Exception as error:
         feedback.fail(error)
         return
-    try:
-        feedback(outcome)
-    except (TypeError, ValueError) as error:  # The message says it all.
-        feedback.fail(f"What `evaluate` returned cannot be used. {error}")
-
-
-def _follow(outcome: Iterator[Any], feedback: Feedback) -> None:
-    """Reports what an evaluation yields, until its end or until it is stopped."""
-    for step, metrics in enumerate(outcome, 1):
-        feedback.add_measurement(metrics, step=step)
-        if feedback.should_stop_early():
-            break
-    feedback.done()
+    conclude(feedback, kind, outcome)

@@ -112,7 +112,7 @@ class Study(Record):
         It waits when the proposal has to see a result that another worker still owes.
         """
         while isinstance(claimed := self.claim(), Blocked):
-            self._wait()
+            self.wait()
         return claimed
 
     def claim(self) -> tuple[Any, Feedback] | Blocked | None:
@@ -160,7 +160,7 @@ class Study(Record):
         self._failed_builds = -1
         return example, feedback
 
-    def _wait(self) -> None:
+    def wait(self) -> None:
         """Called when this loop is blocked: by what it proposed itself, so it ends that."""
         oldest = self._status.index(PENDING) + 1
         feedback = Feedback(self, oldest, np.array(self.row(oldest)))
@@ -349,6 +349,10 @@ class Study(Record):
     def measure(self, trial_id: int, measurement: Measurement) -> None:
         """Records what a trial reports on the way."""
         self.extras(trial_id).setdefault("measurements", []).append(measurement)
+
+    def restart(self, trial_id: int) -> None:
+        """Notes that an evaluation began anew: what it has reported does not count."""
+        self._extras.pop(trial_id, None)
 
     def set_metadata(self, trial_id: int, key: str, value: Any) -> None:
         self.extras(trial_id).setdefault("metadata", {})[key] = value

@@ -220,9 +220,9 @@ class StoredStudy(Study):
         self._extras.pop(trial_id, None)
         return True
 
-    def _wait(self) -> None:
+    def wait(self) -> None:
         if self._pending_here():
-            super()._wait()
+            super().wait()
             return
         time.sleep(min(_SHORTEST_WAIT * 2**self._waits, _LONGEST_WAIT))
         self._waits = min(self._waits + 1, 10)
@@ -267,6 +267,13 @@ class StoredStudy(Study):
     def measure(self, trial_id: int, measurement: Measurement) -> None:
         self._journal.measure(trial_id, self._attempts.get(trial_id, 1), measurement)
         super().measure(trial_id, measurement)
+
+    def restart(self, trial_id: int) -> None:
+        # Taken over from itself, it is another attempt.
+        taken = self._journal.take_over(trial_id, self._worker)
+        if taken is not None and taken[0] == self._worker:
+            self._attempts[trial_id] = taken[1]
+        super().restart(trial_id)
 
     def should_stop_early(self, feedback: Feedback) -> bool:
         if self._owners:
