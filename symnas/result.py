@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import io
+import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from symnas import optuna_export
 from symnas.trial import COMPLETED, FAILED, SKIPPED, Trial
 
 if TYPE_CHECKING:
@@ -147,20 +150,59 @@ class Result:
             raise ImportError(
                 "Data frames need pandas: pip install 'symnas[dataframe]'."
             ) from None
-        rows = []
-        for trial in self.trials:
-            rows.append(
-                {
-                    "id": trial.id,
-                    "status": trial.status,
-                    **trial.metrics,
-                    **trial.decisions,
-                    "seconds": trial.seconds,
-                    "seed": trial.seed,
-                    "error": trial.error,
-                }
-            )
-        return pandas.DataFrame(rows)
+        return pandas.DataFrame(self._rows())
+
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
+        """Writes one row per trial, with the columns of `to_dataframe`."""
+        rows = self._rows()
+        # Conditional decisions: not every trial has every column.
+        columns = dict.fromkeys(key for row in rows for key in row)
+        with open(path, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(columns), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def to_json_lines(self, path: str | os.PathLike[str]) -> None:
+        """Writes one JSON object per trial that has ended; see `callbacks.JsonLines`.
+
+        Raises:
+          ValueError: the file exists and holds anything but trials of this study.
+        """
+        from symnas.callbacks import JsonLines
+
+        JsonLines(path).begin(self)
+
+    def to_optuna(self, storage: Any, name: str) -> Any:
+        """Writes a new study for Optuna's tools, such as its dashboard.
+
+        Choices become categorical parameters, with code as text for what is built.
+
+        Args:
+          storage: as `optuna.create_study` takes it, for instance 'sqlite:///optuna.db'.
+          name: of the study there.
+
+        Returns:
+          The `optuna.Study`.
+
+        Raises:
+          ImportError: Optuna is not installed; it comes with the extra `optuna`.
+          ValueError: the storage has a study of this name.
+        """
+        return optuna_export.export(self, storage, name)
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "id": trial.id,
+                "status": trial.status,
+                **trial.metrics,
+                **trial.decisions,
+                "seconds": trial.seconds,
+                "seed": trial.seed,
+                "error": trial.error,
+            }
+            for trial in self.trials
+        ]
 
     def __str__(self) -> str:
         """A table of the best trials."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
@@ -134,7 +135,7 @@ def search(
             study.abandon("interrupted")
             raise
         study.close()
-        ended.close()
+        ended.tell_end()
     return result
 
 
@@ -158,12 +159,22 @@ class _Listeners:
     def __call__(self, trial_id: int) -> None:
         self._display.update()
         for callback in self._callbacks:
-            callback(self._study.trial(trial_id))
+            self._tell(callback, self._study.trial(trial_id))
 
-    def close(self) -> None:
+    def tell_end(self) -> None:
         for callback in self._callbacks:
             if isinstance(callback, Callback):
-                callback.end(self._result)
+                self._tell(callback.end, self._result)
+
+    def _tell(self, callback: Callable[[Any], None], what: Any) -> None:
+        try:
+            callback(what)
+        except Exception as error:  # A tracker that is down must not end a long search.
+            warnings.warn(
+                f"The callback {callback!r} failed, and the search goes on. "
+                f"{type(error).__name__}: {error}",
+                stacklevel=2,
+            )
 
 
 def _run_here(
