@@ -106,7 +106,7 @@ def _distributions(decision: Decision) -> list[tuple[str, Any]]:
 
 def _choices(decision: Decision) -> list[Any]:
     shown = [literal(choice) for choice in decision.choices]
-    if len({(type(choice), choice) for choice in shown}) == len(shown):
+    if len(set(shown)) == len(shown):  # Optuna tells choices apart by `==`.
         return shown
     return [f"{i}: {choice}" for i, choice in enumerate(shown)]
 
