@@ -41,12 +41,13 @@ class RegularizedEvolution(Algorithm):
             )
 
     def _ask(self, n: int, rng: np.random.Generator) -> Genotypes:
-        alive = min(len(self.history), self.population_size)  # Older ones have died.
-        if self.num_proposals < self.population_size or not alive:
+        size = self.population_size
+        if self.num_proposals < size or not len(self.history):
             return self.space.random(rng, n)
-        genotypes = self.history.genotypes[-alive:]
-        rewards = self.history.rewards[-alive:]
-        rivals = (rng.random((n, self.tournament_size)) * alive).astype(np.int64)
+        genotypes = self.history.genotypes[-size:]  # Older ones have died.
+        rewards = self.history.rewards[-size:]
+        draws = rng.random((n, self.tournament_size))
+        rivals = (draws * len(rewards)).astype(np.int64)
         if n == 1:  # Indexing with pairs of arrays takes longer than all the rest.
             parent = rivals[0, rewards[rivals[0]].argmax()]
             return self.space.mutate(genotypes[parent : parent + 1], rng)

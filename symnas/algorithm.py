@@ -47,7 +47,8 @@ class History:
         if i == len(self._genotypes):
             self._reserve(i + 1)
         self._genotypes[i] = genotype
-        self._rewards[i] = rewards
+        for j, reward in enumerate(rewards):  # Faster than to assign a list.
+            self._rewards[i, j] = reward
         self._size = i + 1
 
     def extend(self, genotypes: Genotypes, rewards: NDArray[np.float64]) -> None:

@@ -258,7 +258,7 @@ class Layout:
         can change is a child equal to its parent.
         """
         if len(genotypes) == 1:
-            return np.array([self.mutate_row(genotypes[0].tolist(), rng)])
+            return self._mutate_one(genotypes, rng)
         children = genotypes.copy()
         if self.conditional:
             inactive = children < 0
@@ -283,42 +283,49 @@ class Layout:
             children[i] = child
         return self.activate(children)
 
-    def mutate_row(self, row: list[float], rng: np.random.Generator) -> list[float]:
-        """The same for one genotype as a list."""
+    def _mutate_one(self, genotypes: Genotypes, rng: np.random.Generator) -> Genotypes:
+        """The same for one genotype (1, d)."""
         if self.conditional:
+            parent: list[float] = genotypes[0].tolist()
             fresh = self._draw_row(rng)
-            free = [c for c, g in enumerate(row) if g >= 0 and self.owner[c].can_change]
-            child = [f if g < 0 else g for g, f in zip(row, fresh, strict=True)]
-        else:
-            free = self._changeable
-            child = list(row)
-        if not free:
-            return list(row)
+            free = [
+                c for c, g in enumerate(parent) if g >= 0 and self.owner[c].can_change
+            ]
+            row = [f if g < 0 else g for g, f in zip(parent, fresh, strict=True)]
+            self._mutate_row(row, free, rng)
+            return np.array([self.activate_row(row)]) if free else genotypes.copy()
+        children = genotypes.copy()
+        self._mutate_row(children[0], self._changeable, rng)
+        return children
+
+    def _mutate_row(self, row: Any, free: list[int], rng: np.random.Generator) -> None:
+        """Gives one of the columns `free` another value, in place."""
         where, draw = rng.random(2).tolist()
+        if not free:
+            return
         column = free[int(where * len(free))]
         scale = self._scales[column]
         if self._special[column]:
-            self._change(child, column, draw)
+            self._change(row, column, draw)
         elif scale:
             gene = float(int(draw * (scale - 1)))
-            child[column] = gene + 1.0 if gene >= child[column] else gene
+            row[column] = gene + 1.0 if gene >= row[column] else gene
         else:
-            child[column] = draw
-        return self.activate_row(child)
+            row[column] = draw
 
     @functools.cached_property
     def _changeable(self) -> list[int]:
         columns: list[int] = np.flatnonzero(self.can_change).tolist()
         return columns
 
-    def _change(self, row: list[float], column: int, draw: float) -> None:
+    def _change(self, row: Any, column: int, draw: float) -> None:
         """Gives a column another value, where that needs more than its count."""
         decision = self.owner[column]
         if decision.slots > 1:
             self._change_slot(row, column, draw)
             return
         # An int on a logarithmic scale: the rest of the scale, without the old value.
-        old = row[column]
+        old = float(row[column])
         start, stop = decision.position(old), decision.position(old + 1)
         position = draw * (1.0 - (stop - start))
         gene = decision.gene_at(position + (stop - start if position >= start else 0.0))
@@ -326,12 +333,12 @@ class Layout:
             gene = old + 1.0 if old + 1.0 < decision.count else old - 1.0
         row[column] = gene
 
-    def _change_slot(self, row: list[float], column: int, draw: float) -> None:
+    def _change_slot(self, row: Any, column: int, draw: float) -> None:
         """Gives one slot of a `manyof` another candidate, within its rules."""
         group = self.owner[column]
         start, stop = group.column, group.column + group.slots
-        picks = row[start:stop]
-        slot, old = column - start, row[column]
+        picks = list(map(float, row[start:stop]))
+        slot, old = column - start, float(row[column])
         others = [float(v) for v in range(group.count) if v != old]
         if group.distinct and group.sorted:
             others = [v for v in others if v not in picks]

@@ -269,6 +269,10 @@ def test_a_mutated_child_differs_from_its_parent_in_exactly_one_decision(toy, n)
                 assert child.tolist() == parent.tolist()
 
 
+def one_child(layout, parent, rng):
+    return layout.mutate(np.array([parent], dtype=float), rng)[0].tolist()
+
+
 @pytest.mark.parametrize("batched", [False, True])
 def test_mutation_can_make_every_change_of_one_decision(small_toy, batched):
     layout = layout_of(small_toy)
@@ -278,7 +282,7 @@ def test_mutation_can_make_every_change_of_one_decision(small_toy, batched):
     if batched:
         children = layout.mutate(np.tile(parent, (3000, 1)), rng).tolist()
     else:
-        children = [layout.mutate_row(list(parent), rng) for _ in range(3000)]
+        children = [one_child(layout, parent, rng) for _ in range(3000)]
     allowed = {parent} if len(rows) == 1 else set()
     for row in rows:
         changed = differing(layout, parent, row)
@@ -300,7 +304,7 @@ def test_each_decision_is_mutated_equally_often():
     parent = layout.random_row(rng)
     for children in (
         layout.mutate(np.tile(parent, (3000, 1)), rng),
-        np.array([layout.mutate_row(parent, rng) for _ in range(3000)]),
+        np.array([one_child(layout, parent, rng) for _ in range(3000)]),
     ):
         changes = (children != parent).sum(axis=0)
         assert chisquare(changes).pvalue > 1e-4
@@ -311,7 +315,7 @@ def test_ints_on_a_logarithmic_scale_are_mutated_on_it():
     rng = np.random.default_rng(0)
     for children in (
         layout.mutate(np.full((3000, 1), 5000.0), rng)[:, 0],
-        [layout.mutate_row([5000.0], rng)[0] for _ in range(3000)],
+        [one_child(layout, [5000.0], rng)[0] for _ in range(3000)],
     ):
         assert 5000 not in children
         assert np.median(children) == pytest.approx(100, rel=0.2)
