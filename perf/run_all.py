@@ -8,7 +8,7 @@ from pathlib import Path
 
 from measure import RESULTS
 
-SCRIPTS = ("import_time", "compile", "build", "batch", "per_trial", "growth")
+SCRIPTS = ("import_time", "compile", "build", "batch", "per_trial", "growth", "storage")
 
 
 def main() -> None:
