@@ -215,6 +215,9 @@ class Algorithm(pg.geno.DNAGenerator):
         self._num_proposals = 0
         self._num_feedbacks = 0
         self.attempt = 0
+        # The step of an evaluation at which the latest proposal is to end; None for its
+        # own end. `_ask` sets it when it compares examples after a part of the training.
+        self.budget: int | None = None
         self._setup()
 
     @property
@@ -235,7 +238,7 @@ class Algorithm(pg.geno.DNAGenerator):
         self.attempt = attempt
         return self._ask(n, self._rng.at(self._num_proposals, attempt))
 
-    def proposed(self, genotype: Genotypes) -> int:
+    def proposed(self, genotype: Genotypes, budget: int | None = None) -> int:
         """Notes that a drawn genotype is being evaluated; returns its number."""
         number = self._num_proposals
         self._pending[number] = genotype
@@ -359,13 +362,13 @@ class PyGloveAlgorithm(Algorithm):
             genotypes.append(genotype)
         return np.array(genotypes).reshape(len(genotypes), self.space.num_columns)
 
-    def proposed(self, genotype: Genotypes) -> int:
+    def proposed(self, genotype: Genotypes, budget: int | None = None) -> int:
         if self._latest is not None and genotype.tobytes() not in self._dnas:
             # In a traced space some decisions turn out not to be met.
             drawn, dna = self._latest
             if ((genotype == drawn) | (genotype < 0)).all():
                 self._dnas[genotype.tobytes()] = dna
-        return super().proposed(genotype)
+        return super().proposed(genotype, budget)
 
     def _tell(self, genotypes: Genotypes, rewards: NDArray[np.float64]) -> None:
         for genotype, reward in zip(genotypes, rewards, strict=True):

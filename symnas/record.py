@@ -34,18 +34,21 @@ class Record:
         self._status = array("B")
         self._seconds = array("f")
         self._extras: dict[int, dict[str, Any]] = {}  # Of those few that have some.
+        self._budgets: dict[int, int] = {}
 
     def __len__(self) -> int:
         return len(self._status)
 
     # --- writing ------------------------------------------------------------------------
 
-    def add(self, row: list[float]) -> int:
+    def add(self, row: list[float], budget: int | None = None) -> int:
         """Adds a trial that is pending; returns its id."""
         self._genes.extend(row if self._genes.typecode == "d" else map(int, row))
         self._rewards.extend(self._no_rewards)
         self._status.append(PENDING)
         self._seconds.append(math.nan)
+        if budget is not None:
+            self._budgets[len(self._status)] = budget
         return len(self._status)
 
     def settle(
@@ -74,6 +77,10 @@ class Record:
         """The rewards (m,) of a trial, all maximised."""
         width = len(self._no_rewards)
         return self._rewards[(trial_id - 1) * width : trial_id * width].tolist()
+
+    def budget(self, trial_id: int) -> int | None:
+        """The step at which the evaluation of a trial is to end."""
+        return self._budgets.get(trial_id)
 
     def measurements(self, trial_id: int) -> list[Measurement]:
         """What a trial reported on the way so far, as reported."""
@@ -106,6 +113,7 @@ class Record:
             error=extras.get("error"),
             metadata=dict(extras.get("metadata", {})),
             stopped_early=extras.get("stopped_early", False),
+            budget=self.budget(trial_id),
         )
 
     def rewards(self) -> NDArray[np.float64]:

@@ -38,8 +38,9 @@ class Blocked:
 
 BLOCKED: Final = Blocked()
 
-# A genotype as list and array. In a traced space the example was built to learn it.
-Proposal = tuple[list[float], Genotypes, Any]
+# A genotype as list and array, and its budget. In a traced space the example was built to
+# learn it.
+Proposal = tuple[list[float], Genotypes, int | None, Any]
 UNBUILT = object()
 
 
@@ -121,7 +122,8 @@ class Study(Record):
             proposed = self._admit()
             if proposed is None or isinstance(proposed, Blocked):
                 return proposed
-            begun = self._begin(len(self), *proposed)
+            row, genotype, _, example = proposed
+            begun = self._begin(len(self), row, genotype, example)
             if begun is not None:
                 return begun
 
@@ -135,14 +137,16 @@ class Study(Record):
         if proposed is None:
             self._exhaust("every example was proposed")
             return None
-        self._take_up(proposed[0], proposed[1])
+        self._take_up(*proposed[:3])
         return proposed
 
-    def _take_up(self, row: list[float], genotype: Genotypes) -> None:
-        self.add(row)
+    def _take_up(
+        self, row: list[float], genotype: Genotypes, budget: int | None
+    ) -> None:
+        self.add(row, budget)
         if self.avoid_duplicates:
-            self._seen.add(hash(genotype.tobytes()))
-        self.algorithm.proposed(genotype)
+            self._seen.add(hash((genotype.tobytes(), budget)))
+        self.algorithm.proposed(genotype, budget)
 
     def _begin(
         self, trial_id: int, row: list[float], genotype: Genotypes, example: Any
@@ -181,7 +185,7 @@ class Study(Record):
             self._exhaust(f"{self.num_examples} examples were proposed")
         elif self.timeout is not None and self.elapsed >= self.timeout:
             self.stop(f"{self.timeout} seconds have passed")
-        elif self.avoid_duplicates and len(self._seen) >= self._exact_size:
+        elif self._covered():
             self._exhaust("every example was proposed")
         elif self._ended_by and len(self) + 1 >= self._ended_by + (self.lag or 0):
             self.stop("ended by the caller")
@@ -190,6 +194,14 @@ class Study(Record):
             if why:
                 self.stop(str(why))
         return self.why_stopped is None
+
+    def _covered(self) -> bool:
+        """Whether every example was proposed, with no further budget to come."""
+        return (
+            self.avoid_duplicates
+            and not self._budgets
+            and len(self._seen) >= self._exact_size
+        )
 
     def _propose(self) -> Proposal | None:
         """A genotype that may be proposed."""
@@ -223,24 +235,27 @@ class Study(Record):
 
     def _accept(self, genotype: Genotypes, allow: bool = False) -> Proposal | None:
         """The proposal, unless it is infeasible or known."""
+        budget = self.algorithm.budget
         avoid = self.avoid_duplicates and not allow
-        if avoid and self._known(genotype):
+        if avoid and self._known(genotype, budget):
             return None
         row: list[float] = genotype.tolist()
         if not self.space.layout.traced:
-            return (row, genotype, UNBUILT) if self.space.is_feasible(row) else None
+            feasible = self.space.is_feasible(row)
+            return (row, genotype, budget, UNBUILT) if feasible else None
         # What is met is known after building.
         try:
             example, row = self._build(row, len(self) + 1)
         except Exception as error:
-            return row, genotype, _NotBuilt(error)
+            return row, genotype, budget, _NotBuilt(error)
         if not self.space.is_feasible(row):
             return None
         genotype = np.array(row)
-        return None if avoid and self._known(genotype) else (row, genotype, example)
+        known = avoid and self._known(genotype, budget)
+        return None if known else (row, genotype, budget, example)
 
-    def _known(self, genotype: Genotypes) -> bool:
-        return hash(genotype.tobytes()) in self._seen
+    def _known(self, genotype: Genotypes, budget: int | None) -> bool:
+        return hash((genotype.tobytes(), budget)) in self._seen
 
     def _rest(self) -> Iterator[Genotypes]:
         """What was never proposed, in an order that depends on the seed alone."""
@@ -303,6 +318,13 @@ class Study(Record):
     ) -> None:
         """Ends a trial."""
         self.require_open(feedback.id)
+        if rewards and self._budgets and not self._has_reported(feedback.id):
+            status, rewards = FAILED, ()
+            error = (
+                f"{type(self.algorithm).__name__} compares examples after some steps: the "
+                "evaluation must report on the way (`yield` a result after each epoch, or "
+                "call `feedback.add_measurement`)."
+            )
         if error is not None:
             self.extras(feedback.id)["error"] = error
         seconds = time.perf_counter() - feedback.begun
@@ -354,10 +376,18 @@ class Study(Record):
         """Notes that an evaluation began anew: what it has reported does not count."""
         self._extras.pop(trial_id, None)
 
+    def _has_reported(self, trial_id: int) -> bool:
+        return self.budget(trial_id) is None or bool(self.measurements(trial_id))
+
     def set_metadata(self, trial_id: int, key: str, value: Any) -> None:
         self.extras(trial_id).setdefault("metadata", {})[key] = value
 
     def should_stop_early(self, feedback: Feedback) -> bool:
+        budget = self.budget(feedback.id)
+        if budget is not None and any(
+            measured.step >= budget for measured in self.measurements(feedback.id)
+        ):
+            return True
         stop = self.early_stopping is not None and bool(
             self.early_stopping(feedback, self)
         )

@@ -44,7 +44,8 @@ class Trial:
       seconds: from the proposal to the result.
       seed: what the evaluation should seed its generators with.
       error: why it failed or was skipped.
-      stopped_early: the evaluation was cut short.
+      stopped_early: the evaluation was cut short by an early-stopping policy.
+      budget: the step at which the algorithm had it end; None if at its own end.
     """
 
     id: int
@@ -59,6 +60,7 @@ class Trial:
     error: str | None
     metadata: dict[str, Any]
     stopped_early: bool
+    budget: int | None = None
 
     @property
     def reward(self) -> float:
@@ -121,6 +123,14 @@ class Feedback:
         generators with it repeats.
         """
         return self._study.trial_seed(self.id)
+
+    @property
+    def budget(self) -> int | None:
+        """The step at which the algorithm wants the evaluation to end; None for its end.
+
+        `should_stop_early` says so when a measurement has reached it.
+        """
+        return self._study.budget(self.id)
 
     # --- results ------------------------------------------------------------------------
 
