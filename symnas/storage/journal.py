@@ -66,13 +66,20 @@ class Journal:
         last = sa.bindparam("last", type_=sa.Integer())
         columns = trials.c
         self._new_claims = (
-            sa.select(columns.id, columns.genotype, columns.worker, columns.attempt)
+            sa.select(
+                columns.id,
+                columns.genotype,
+                columns.budget,
+                columns.worker,
+                columns.attempt,
+            )
             .where(own, columns.id > last)
             .order_by(columns.id)
         )
         self._new_ends = (
             sa.select(
                 columns.id,
+                columns.attempt,
                 columns.end_number,
                 columns.status,
                 columns.rewards,
@@ -114,12 +121,12 @@ class Journal:
     def claim(
         self,
         absorb: Callable[[News], None],
-        propose: Callable[[], tuple[list[float], int] | None],
+        propose: Callable[[], tuple[list[float], int | None, int] | None],
     ) -> int | None:
         """Claims the next trial for this worker; None if nothing was proposed.
 
-        Others wait while `absorb` is given what is new, and `propose` returns a genotype
-        and the number of results that it is based on.
+        Others wait while `absorb` is given what is new, and `propose` returns a genotype,
+        its budget, and the number of results that it is based on.
         """
         with self._writing() as connection:
             counts = self._count(connection, "num_trials")
@@ -128,13 +135,14 @@ class Journal:
             if proposed is None:
                 connection.rollback()
                 return None
-            row, results_seen = proposed
+            row, budget, results_seen = proposed
             connection.execute(
                 self._insert,
                 {
                     "study_id": self.study_id,
                     "id": counts.num_trials,
                     "genotype": json.dumps(row),
+                    "budget": budget,
                     "results_seen": results_seen,
                     "worker": self.worker,
                     "attempt": 1,
@@ -170,10 +178,17 @@ class Journal:
         self._num_ended = counts.num_ended
         return True
 
-    def measure(self, trial_id: int, attempt: int, measurement: Measurement) -> None:
-        """Records what a trial reports on the way."""
+    def measure(
+        self,
+        trial_id: int,
+        attempt: int,
+        measurement: Measurement,
+        absorb: Callable[[News], None],
+    ) -> None:
+        """Records what a trial reports on the way, after `absorb` got what is new."""
         with self._writing() as connection:
             counts = self._count(connection, "num_measurements")
+            absorb(self._news(connection, counts, new_measurements=1))
             connection.execute(
                 measurements.insert(),
                 {
@@ -185,8 +200,7 @@ class Journal:
                     "metrics": json.dumps(measurement.metrics),
                 },
             )
-            if counts.num_measurements == self._num_measurements + 1:
-                self._num_measurements += 1  # Else it comes back with the news.
+        self._num_measurements = counts.num_measurements
 
     def stop(self, trial_id: int) -> None:
         """Notes that a trial has ended the loop."""
@@ -199,17 +213,21 @@ class Journal:
 
     def look(self) -> News:
         """What is new, without writing anything."""
+        self._require_own_process()
         with self.store.reading() as connection:
             counts = connection.execute(self._counts).one_or_none()
             return self._news(connection, self._there(counts))
 
     def _writing(self) -> Any:
+        self._require_own_process()
+        return self.store.writing()
+
+    def _require_own_process(self) -> None:
         if os.getpid() != self._process:
             raise self.store.error(
                 "This study was opened by another process, of which this one is a fork. "
                 "Open it again here, with the same name and storage"
             )
-        return self.store.writing()
 
     def _count(self, connection: Connection, name: str) -> Any:
         return self._there(connection.execute(self._counting[name]).one_or_none())
@@ -225,6 +243,7 @@ class Journal:
         counts: Any,
         new_trials: int = 0,
         new_ends: int = 0,
+        new_measurements: int = 0,
     ) -> News:
         """What others wrote; `new_...` of the counts are of this transaction."""
         claims: Sequence[Any] = ()
@@ -235,7 +254,7 @@ class Journal:
                 self._new_claims, {"last": self._num_trials}
             ).all()
             self._num_trials = claims[-1].id
-        if counts.num_measurements > self._num_measurements:
+        if counts.num_measurements - new_measurements > self._num_measurements:
             measured = connection.execute(
                 self._new_measurements, {"last": self._num_measurements}
             ).all()
@@ -289,6 +308,7 @@ class Journal:
                 .values(beats=workers.c.beats + 1)
             )
             if beaten.rowcount == 0:
+                self._there(connection.execute(self._counts).one_or_none())
                 connection.execute(
                     workers.insert().values(
                         study_id=self.study_id, worker=self.worker, beats=0

@@ -1,7 +1,8 @@
 """Which workers of a study are alive.
 
-Every worker counts its beats in the store. The others watch these counts by their own
-monotonic clocks and so need no common time: a clock that jumps ends no lease.
+Every worker counts its beats in the store. The others count how often they beat in the
+meantime, so no clock is involved: none that jumps ends a lease, and neither does a pause
+of the one who watches.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import os
 import socket
 import threading
-import time
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -47,21 +47,22 @@ def _started(process: int) -> str:
         text = Path(f"/proc/{process}/stat").read_text()
     except OSError:
         return ""
-    return text.rpartition(")")[2].split()[19]
+    fields = text.rpartition(")")[2].split()
+    return "" if fields[0] in "ZX" else fields[19]  # It may be dead, but still listed.
 
 
-def _has_died_here(worker: str) -> bool:
-    """Whether a worker was a process of this machine that is no more."""
+def _is_running_here(worker: str) -> bool | None:
+    """Whether the process of a worker is still there; None if it is not of this machine."""
     place, process, started, _ = worker.rsplit("/", 3)
     if place != _place():
-        return False
+        return None
     try:
         os.kill(int(process), 0)
     except ProcessLookupError:
-        return True
-    except OSError:
         return False
-    return _started(int(process)) != started
+    except OSError:
+        return True
+    return _started(int(process)) == started
 
 
 class Leases:
@@ -70,27 +71,26 @@ class Leases:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._beats: dict[str, int] = {}
-        self._changed: dict[str, float] = {}  # Monotonic seconds of the last change.
-        self._first_seen: dict[str, float] = {}
+        self._missed: dict[str, int] = {}  # Beats of ours since the last sign of life.
+        self._seen_alive: set[str] = set()
         self._stopped = threading.Event()
         self._observe()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def state(self, worker: str) -> Literal["alive", "dead", "unknown"]:
-        """A worker found at the start is unknown until it beats or its lease ends."""
-        if not worker or _has_died_here(worker):
+        """A worker found elsewhere is unknown until it beats or its lease ends."""
+        runs = _is_running_here(worker) if worker else False
+        if runs is False:
             return "dead"
-        now = time.monotonic()
-        since = self._changed.get(worker)
-        if since is None:
-            first = self._first_seen.setdefault(worker, now)
-            return "unknown" if now - first < LEASE_SECONDS else "dead"
-        return "alive" if now - since < LEASE_SECONDS else "dead"
+        if self._missed.setdefault(worker, 0) * BEAT_SECONDS >= LEASE_SECONDS:
+            return "dead"
+        return "alive" if runs or worker in self._seen_alive else "unknown"
 
     def heard_of(self, worker: str) -> None:
         """Notes that a worker has just done something."""
-        self._changed[worker] = time.monotonic()
+        self._missed[worker] = 0
+        self._seen_alive.add(worker)
 
     def stop(self) -> None:
         self._stopped.set()
@@ -103,7 +103,10 @@ class Leases:
                 continue  # The loop meets the same error, and raises it.
 
     def _observe(self) -> None:
-        for worker, beats in self._journal.beat().items():
+        found = self._journal.beat()
+        for worker in list(self._missed):
+            self._missed[worker] += 1
+        for worker, beats in found.items():
             if self._beats.get(worker, beats) != beats:
-                self._changed[worker] = time.monotonic()
+                self.heard_of(worker)
             self._beats[worker] = beats

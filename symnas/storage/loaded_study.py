@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 from symnas.record import Record
@@ -29,7 +30,7 @@ class LoadedStudy(Record):
         news = Journal(store, row.id, worker="").look()
         attempts = {}
         for claim in news.claims:
-            self.add(json.loads(claim.genotype))
+            self.add(json.loads(claim.genotype), claim.budget)
             attempts[claim.id] = claim.attempt
         for measured in news.measurements:
             if measured.attempt == attempts[measured.trial_id]:
@@ -43,7 +44,8 @@ class LoadedStudy(Record):
             rewards = json.loads(end.rewards) if end.rewards else []
             signs = objectives.signs[: len(rewards)]
             signed = [r * sign for r, sign in zip(rewards, signs, strict=True)]
-            self.settle(end.id, end.status, signed, end.seconds)
+            seconds = math.nan if end.seconds is None else end.seconds
+            self.settle(end.id, end.status, signed, seconds)
 
     def build(self, trial_id: int) -> Any:
         if not self._builds:

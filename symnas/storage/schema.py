@@ -43,6 +43,8 @@ studies = Table(
     Column("num_ended", Integer, nullable=False, default=0),
     Column("num_measurements", Integer, nullable=False, default=0),
     Column("stopped_by", Integer, nullable=False, default=0),  # the trial, or 0
+    # A worker of a study that was deleted must not find another one in its place.
+    sqlite_autoincrement=True,
 )
 
 trials = Table(
@@ -51,6 +53,7 @@ trials = Table(
     Column("study_id", Integer, primary_key=True, autoincrement=False),
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("genotype", Text, nullable=False),  # JSON list
+    Column("budget", Integer),  # the step at which the evaluation is to end
     Column("results_seen", Integer, nullable=False),  # told before it was proposed
     Column("worker", Text, nullable=False),
     Column("attempt", Integer, nullable=False),
@@ -73,7 +76,7 @@ measurements = Table(
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("trial_id", Integer, nullable=False),
     Column("attempt", Integer, nullable=False),  # those of earlier ones do not count
-    Column("step", Integer, nullable=False),
+    Column("step", BigInteger, nullable=False),
     Column("metrics", Text, nullable=False),  # JSON object
 )
 

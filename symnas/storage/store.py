@@ -5,6 +5,7 @@ Everything in it is a number, a string or JSON: reading a store executes nothing
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import os
@@ -68,37 +69,81 @@ class Store:
         self._sqlite = self.url.get_backend_name() == "sqlite"
         if self._sqlite:
             self._check_file()
+        elif self.url.get_backend_name() != "postgresql":
+            raise self.error("Studies are kept in SQLite or PostgreSQL, not there")
+        self._process = os.getpid()
         self.engine = self._engine()
-        self._prepare()
+        try:
+            self._prepare()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
-        self.engine.dispose()
+        # A fork has copies of connections that are still in use elsewhere.
+        self.engine.dispose(close=os.getpid() == self._process)
 
     # --- opening ------------------------------------------------------------------------
 
     def _check_file(self) -> None:
-        path = Path(self.url.database or "")
+        if self.url.database in (None, "", ":memory:"):
+            raise StorageError(
+                "A database in memory is gone with its process: give the path of a file, "
+                "or leave `storage` out."
+            )
+        path = self._path
         if not path.exists() and (self.read_only or self._must_exist):
             raise StorageError(f"There is no store at {path}.")
         if not path.parent.is_dir():
             raise StorageError(f"The folder of {path} does not exist. Make it first.")
         if path.is_dir():
             raise StorageError(f"{path} is a folder. Give the path of a file in it.")
+        if path.exists() and path.stat().st_size:
+            self._require_ours()
+
+    def _require_ours(self) -> None:
+        """Raises for a file of another program, which opening it to write may change."""
+        address = self._address(read_only=True)
+        with self._errors(), contextlib.closing(_connect_sqlite(address)) as connection:
+            found = connection.execute(
+                "SELECT name FROM sqlite_master WHERE type = 'table' "
+                "AND name NOT LIKE 'sqlite_%' ORDER BY name"
+            )
+            tables = [row[0] for row in found]
+        if tables and version.name not in tables:
+            raise self.error(
+                "This is a database of another program, with the tables "
+                f"{', '.join(tables[:5])}. Choose another path"
+            )
+
+    @property
+    def _path(self) -> Path:
+        return Path(self.url.database or "").absolute()
+
+    def _address(self, read_only: bool) -> str:
+        path = self._path
+        if not read_only:
+            return path.as_uri()
+        log = path.with_name(f"{path.name}-wal")
+        writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+        # Without write access SQLite cannot make the files that guard a log.
+        query = "?mode=ro" if writable or log.exists() else "?mode=ro&immutable=1"
+        return path.as_uri() + query
 
     def _engine(self) -> Engine:
         if not self._sqlite:
-            # Every writer counts in the row of its study first, so isolation can stay low.
-            return sa.create_engine(self.url, pool_pre_ping=True)
-        path = Path(self.url.database or "").absolute()
-        query = ""
-        if self.read_only:
-            log = path.with_name(f"{path.name}-wal")
-            writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
-            # Without write access SQLite cannot make the files that guard a log.
-            query = "?mode=ro" if writable or log.exists() else "?mode=ro&immutable=1"
+            try:
+                # Every writer counts in the row of its study first, so isolation can
+                # stay low.
+                return sa.create_engine(self.url, pool_pre_ping=True)
+            except (exc.ArgumentError, ImportError) as error:
+                raise self.error(
+                    "PostgreSQL needs a driver: pip install 'symnas[postgresql]' "
+                    f"({error})"
+                ) from None
         engine = sa.create_engine(
             "sqlite://",
-            creator=lambda: _connect_sqlite(path.as_uri() + query),
+            creator=lambda: _connect_sqlite(self._address(self.read_only)),
             poolclass=sa.pool.QueuePool,
         )
         sa.event.listen(engine, "begin", _begin)
@@ -115,11 +160,6 @@ class Store:
                 else None
             )
         if found is None:
-            if self._sqlite and tables - set(metadata.tables):
-                raise self.error(
-                    "This is a database of another program, with the tables "
-                    f"{', '.join(sorted(tables)[:5])}. Choose another path"
-                )
             if self.read_only or self._must_exist:
                 raise self.error("It holds no studies of symnas")
             self._create()
@@ -136,12 +176,16 @@ class Store:
             with self._errors(), self.engine.connect() as connection:
                 _driver(connection).execute("PRAGMA journal_mode=WAL")
         with self.writing() as connection:
-            if not self._sqlite:  # Several processes may begin at once.
-                connection.execute(sa.text("SELECT pg_advisory_xact_lock(7276617)"))
+            self._pass_one_by_one(connection)
             metadata.create_all(connection)
             known = connection.execute(sa.select(version.c.version)).first()
             if known is None:
                 connection.execute(version.insert().values(version=SCHEMA_VERSION))
+
+    def _pass_one_by_one(self, connection: Connection) -> None:
+        """Lets one process at a time make what is not there; SQLite always does."""
+        if not self._sqlite:
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(7276617)"))
 
     @property
     def shown(self) -> str:
@@ -155,8 +199,9 @@ class Store:
         """Raises errors of the database again with what to do."""
         try:
             yield
-        except exc.DBAPIError as error:
-            raise StorageError(_explained(str(error.orig), self.shown)) from error
+        except (exc.DBAPIError, sqlite3.Error) as error:
+            message = str(getattr(error, "orig", error))
+            raise StorageError(_explained(message, self.shown)) from error
 
     def error(self, what: str) -> StorageError:
         return StorageError(f"{self.shown}: {what}.")
@@ -173,8 +218,11 @@ class Store:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that sees one state and keeps nobody waiting."""
+        options: dict[str, Any] = {_READS: True}
+        if not self._sqlite:
+            options["isolation_level"] = "REPEATABLE READ"
         with self._errors(), self.engine.connect() as connection:
-            connection = connection.execution_options(**{_READS: True})
+            connection = connection.execution_options(**options)
             with connection.begin():
                 yield connection
 
@@ -200,9 +248,20 @@ class Store:
     def delete(self, study_id: int) -> None:
         """Removes a study and all its trials."""
         with self.writing() as connection:
+            # Whoever writes has to pass the row of the study, which goes first.
+            connection.execute(studies.delete().where(studies.c.id == study_id))
             for table in (measurements, workers, trials):
                 connection.execute(table.delete().where(table.c.study_id == study_id))
-            connection.execute(studies.delete().where(studies.c.id == study_id))
+
+    def discard(self, name: str) -> None:
+        """Removes a study that nobody has begun to work on."""
+        begun = sa.exists().where(workers.c.study_id == studies.c.id)
+        with self.writing() as connection:
+            connection.execute(
+                studies.delete().where(
+                    studies.c.name == name, studies.c.num_trials == 0, ~begun
+                )
+            )
 
     def check(self) -> None:
         """Raises `StorageError` if the file is damaged, as when its end was cut off."""
@@ -213,13 +272,18 @@ class Store:
         if found != "ok":
             raise self.error(f"The file is damaged ({found}). Restore a copy of it")
 
-    def open_study(self, name: str, wanted: StudyDescription, worker: str) -> Journal:
+    def open_study(
+        self, name: str, wanted: StudyDescription, worker: str, any_seed: bool
+    ) -> tuple[Journal, int]:
         """The journal of a study, which is created, or checked against `wanted`.
+
+        Returns its seed as well, which is that of `wanted` unless any will do.
 
         Raises:
           ValueError: a study of this name was begun with something else.
         """
         with self.writing() as connection:
+            self._pass_one_by_one(connection)
             row = connection.execute(
                 sa.select(studies).where(studies.c.name == name)
             ).one_or_none()
@@ -229,9 +293,12 @@ class Store:
                     studies.insert().values(name=name, created=time.time(), **values)
                 )
                 assert result.inserted_primary_key is not None
-                return Journal(self, int(result.inserted_primary_key[0]), worker)
+                study_id = int(result.inserted_primary_key[0])
+                return Journal(self, study_id, worker), wanted.seed
+        if any_seed:
+            wanted = dataclasses.replace(wanted, seed=row.seed)
         _require_same(name, row, wanted)
-        return Journal(self, int(row.id), worker)
+        return Journal(self, int(row.id), worker), wanted.seed
 
 
 _READS = "symnas_reads"
@@ -267,16 +334,30 @@ def _url(target: str | os.PathLike[str]) -> URL:
     text = os.fspath(target)
     if "://" in text:
         try:
-            return sa.make_url(text)
-        except exc.ArgumentError as error:
-            raise StorageError(f"{text!r} is not a database URL: {error}") from None
+            url = sa.make_url(text)
+        except (exc.ArgumentError, ValueError):  # They may show the password.
+            raise StorageError(
+                "`storage` is not a database URL. It must look like "
+                "postgresql://user:password@host:5432/database, with %2F for a / in the "
+                "password and so on."
+            ) from None
+        if url.drivername == "postgresql":  # The driver that our extra installs.
+            url = url.set(drivername="postgresql+psycopg")
+        return url
     return URL.create("sqlite", database=text)
+
+
+def storable(text: str) -> str:
+    """A text as databases hold it: without NULs and halves of characters."""
+    text = text.replace("\0", "\\x00")
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _explained(message: str, shown: str) -> str:
     """What a message of the database means to the user."""
     hints = (
         ("disk is full", "There is no space left. Free some and start again"),
+        ("disk I/O", "The file cannot be written or read. Is there space left?"),
         ("not a database", "The file is not a database. Choose another path"),
         ("malformed", "The file is damaged. Restore a copy; nothing was written to it"),
         ("readonly", "It cannot be written. Check the permissions of file and folder"),

@@ -21,16 +21,16 @@ from symnas.storage import decisions
 from symnas.storage.errors import StorageError
 from symnas.storage.journal import News, extras_of
 from symnas.storage.leases import Leases, new_worker
-from symnas.storage.store import Store, StudyDescription
+from symnas.storage.store import Store, StudyDescription, storable
 from symnas.study import BLOCKED, UNBUILT, Blocked, Proposal, Study
 from symnas.trial import COMPLETED, FAILED, PENDING, Feedback, Measurement
 
 _SHORTEST_WAIT, _LONGEST_WAIT = 0.005, 0.2  # Seconds between two looks at the store.
 _CHECK_SECONDS = 1.0  # Between two looks at who of the others is alive.
 
-# Which worker holds a study in which thread. One that opens it again, as a notebook cell
+# Which worker holds a study in which process and thread. One that opens it again, as a notebook cell
 # that is run twice, gives up the first one's trials.
-_holders: dict[tuple[str, str, int], tuple[str, Leases]] = {}
+_holders: dict[tuple[str, str, int, int], tuple[str, Leases]] = {}
 
 
 class StoredStudy(Study):
@@ -47,15 +47,27 @@ class StoredStudy(Study):
             raise ValueError(
                 f"A stored study needs a `name`, a string by which it is found, got {name!r}."
             )
+        if name != storable(name):
+            raise ValueError(
+                "The `name` of a study cannot hold NULs or halves of characters, got "
+                f"{name!r}."
+            )
         self.name = name
         self._store = Store(storage)
         self._worker = new_worker()
         self._owners: dict[int, str] = {}  # Of trials that are pending elsewhere.
+        self._held: set[int] = set()  # What this loop was given and has not ended.
         self._attempts: dict[int, int] = {}  # Above one.
         self._waits = 0
         self._next_check = -math.inf  # When to look for dead workers again.
-        super().__init__(*arguments, **options)
-        self._leases = self._hold()
+        try:
+            super().__init__(*arguments, **options)
+            self._leases = self._hold()
+        except BaseException:
+            with contextlib.suppress(StorageError):  # What is wrong was raised.
+                self._store.discard(name)
+            self._store.close()
+            raise
         self._absorb(self._journal.look())
         # Only who beats or dies from now on is known to be alive or dead.
         self._loaded = True
@@ -66,43 +78,35 @@ class StoredStudy(Study):
         """Opens the study: one that exists has a seed already."""
         text = repr(self.algorithm)
         signs = zip(self.objectives.signs, self.objectives.names, strict=True)
-        try:
-            stored = next(
-                (row for row in self._store.all_studies() if row.name == self.name),
-                None,
+        proposed = super()._settle_seed(seed)
+        if proposed >= 2**63:
+            raise ValueError(
+                f"The `seed` of a stored study must be below 2**63, got {proposed}."
             )
-            if seed is None and stored is not None:
-                seed = stored.seed
-            seed = super()._settle_seed(seed)
-            if seed >= 2**63:
-                raise ValueError(
-                    f"The `seed` of a stored study must be below 2**63, got {seed}."
-                )
-            description = StudyDescription(
-                seed=seed,
-                lag=self.lag,
-                objectives=json.dumps(["-" * (s < 0) + name for s, name in signs]),
-                algorithm=re.sub(r" at 0x[0-9a-f]+", "", text),
-                fingerprint=self.space.fingerprint,
-                decisions=decisions.to_json(self.space),
-                outline=decisions.outline(self.space),
-            )
-            self._store.check()
-            self._journal = self._store.open_study(self.name, description, self._worker)
-        except BaseException:
-            self._store.close()
-            raise
-        return seed
+        description = StudyDescription(
+            seed=proposed,
+            lag=self.lag,
+            objectives=json.dumps(["-" * (s < 0) + name for s, name in signs]),
+            algorithm=storable(re.sub(r" at 0x[0-9a-f]+", "", text)),
+            fingerprint=self.space.fingerprint,
+            decisions=decisions.to_json(self.space),
+            outline=storable(decisions.outline(self.space)),
+        )
+        self._store.check()
+        self._journal, settled = self._store.open_study(
+            self.name, description, self._worker, any_seed=seed is None
+        )
+        return settled
 
     def _hold(self) -> Leases:
-        key = str(self._store.url), self.name, threading.get_ident()
+        key = str(self._store.url), self.name, os.getpid(), threading.get_ident()
         if key in _holders:
             worker, leases = _holders.pop(key)
             leases.stop()
             self._journal.release(worker)
         leases = Leases(self._journal)
         _holders[key] = self._worker, leases
-        weakref.finalize(self, leases.stop)
+        weakref.finalize(self, _dispose, leases, self._store)
         self._key = key
         return leases
 
@@ -112,39 +116,47 @@ class StoredStudy(Study):
         """Enters what others, or an earlier run, have written."""
         for claim in news.claims:
             row = json.loads(claim.genotype)
-            self._take_up(row, np.array(row, dtype=float))
+            self._take_up(row, np.array(row, dtype=float), claim.budget)
             self._own(claim.id, claim.worker, claim.attempt)
         for measured in news.measurements:
             self._absorb_measurement(measured)
         for end in news.ends:
-            self._owners.pop(end.id, None)
             self._absorb_end(end)
         self._ended_by = news.stopped_by
 
     def _own(self, trial_id: int, worker: str, attempt: int) -> None:
         self._owners[trial_id] = worker
-        if attempt > 1:
-            self._attempts[trial_id] = attempt
+        self._note_attempt(trial_id, attempt)
         if self._loaded:
             self._leases.heard_of(worker)
 
     def _absorb_measurement(self, measured: Any) -> None:
-        known = self._attempts.get(measured.trial_id, 1)
-        if measured.attempt < known:
+        if measured.attempt < self._attempts.get(measured.trial_id, 1):
             return
-        if measured.attempt > known:  # What an attempt before it reported is void.
-            self._attempts[measured.trial_id] = measured.attempt
-            self.extras(measured.trial_id).pop("measurements", None)
+        self._note_attempt(measured.trial_id, measured.attempt)
         metrics = json.loads(measured.metrics)
         super().measure(measured.trial_id, Measurement(measured.step, metrics))
 
+    def _note_attempt(self, trial_id: int, attempt: int) -> None:
+        """What was reported in an attempt before this one is void."""
+        if attempt <= self._attempts.get(trial_id, 1):
+            return
+        self._attempts[trial_id] = attempt
+        self._extras.pop(trial_id, None)
+        if trial_id in self._held:  # Another worker took it over.
+            self._owners.setdefault(trial_id, "")
+
     def _absorb_end(self, end: Any) -> None:
+        self._note_attempt(end.id, end.attempt)
         extras = extras_of(end, self.measurements(end.id))
+        self._extras.pop(end.id, None)
         if extras:
             self._extras[end.id] = extras
+        self._owners.pop(end.id, None)
         rewards = json.loads(end.rewards) if end.rewards else []
         genotype = np.array(self.row(end.id))
-        self._conclude(end.id, end.status, rewards, end.seconds, genotype)
+        seconds = math.nan if end.seconds is None else end.seconds
+        self._conclude(end.id, end.status, rewards, seconds, genotype)
         if end.status == COMPLETED:
             self._failed_builds = -1
 
@@ -168,22 +180,31 @@ class StoredStudy(Study):
                     return BLOCKED
                 if proposed is None:
                     # What others still run may come back to us.
-                    return BLOCKED if self.exhausted and self._owners else None
-                begun = self._begin(len(self), *proposed)
+                    waits = self.exhausted and self._owners and not self._pending_here()
+                    return BLOCKED if waits else None
+                row, genotype, _, example = proposed
+                begun = self._begin(len(self), row, genotype, example)
             if begun is not None:
                 self._waits = 0
                 return begun
+
+    def _begin(
+        self, trial_id: int, row: list[float], genotype: Genotypes, example: Any
+    ) -> tuple[Any, Feedback] | None:
+        self._held.add(trial_id)
+        return super()._begin(trial_id, row, genotype, example)
 
     def _admit(self) -> Proposal | Blocked | None:
         """Proposes within a transaction, after all that others did."""
         outcome: list[Proposal | Blocked | None] = [None]
 
-        def propose() -> tuple[list[float], int] | None:
+        def propose() -> tuple[list[float], int | None, int] | None:
             seen = sum(self.num_ended)
             outcome[0] = proposed = super(StoredStudy, self)._admit()
             if proposed is None or isinstance(proposed, Blocked):
                 return None
-            return proposed[0], sum(self.num_ended) if self.lag else seen
+            row, _, budget, _ = proposed
+            return row, budget, sum(self.num_ended) if self.lag else seen
 
         if self.exhausted:
             self._absorb(self._journal.look())
@@ -221,14 +242,48 @@ class StoredStudy(Study):
         return True
 
     def wait(self) -> None:
-        if self._pending_here():
-            super().wait()
-            return
+        if self.lag is not None and PENDING in self._status:
+            oldest = self._status.index(PENDING) + 1
+            # Nobody else can end what this loop has to see.
+            if oldest not in self._owners and oldest <= len(self) + 1 - self.lag:
+                super().wait()
+                return
         time.sleep(min(_SHORTEST_WAIT * 2**self._waits, _LONGEST_WAIT))
         self._waits = min(self._waits + 1, 10)
         self._absorb(self._journal.look())
 
     # --- results --------------------------------------------------------------------------
+
+    def complete(
+        self, feedback: Feedback, rewards: tuple[float, ...], metrics: dict[str, float]
+    ) -> None:
+        if self._is_lost(feedback.id):
+            self._refuse(feedback.id)
+        else:
+            super().complete(feedback, rewards, metrics)
+
+    def end(
+        self,
+        feedback: Feedback,
+        status: int,
+        error: str | None = None,
+        rewards: Sequence[float] = (),
+    ) -> None:
+        if self._is_lost(feedback.id):
+            self._refuse(feedback.id)
+        else:
+            error = None if error is None else storable(error)
+            super().end(feedback, status, error, rewards)
+
+    def require_open(self, trial_id: int) -> None:
+        if not self._is_lost(trial_id):
+            super().require_open(trial_id)
+
+    def _is_lost(self, trial_id: int) -> bool:
+        """Whether a trial was taken over by another worker while this one held it."""
+        return trial_id in self._held and (
+            trial_id in self._owners or self._status[trial_id - 1] != PENDING
+        )
 
     def _report(
         self,
@@ -243,21 +298,24 @@ class StoredStudy(Study):
         values = {
             "status": status,
             "rewards": json.dumps(list(rewards)) if rewards else None,
-            "seconds": seconds,
+            "seconds": None if math.isnan(seconds) else seconds,
             "metrics": json.dumps(metrics) if metrics else None,
             "metadata": json.dumps(data) if data else None,
             "error": extras.get("error"),
             "stopped_early": extras.get("stopped_early"),
         }
         if self._journal.end(trial_id, self._absorb, values):
+            self._held.discard(trial_id)
             self._conclude(trial_id, status, rewards, seconds, genotype)
         else:
             self._refuse(trial_id)
 
     def _refuse(self, trial_id: int) -> None:
         """A result that comes after the trial was given to another worker."""
-        if trial_id not in self._owners and self._status[trial_id - 1] == PENDING:
-            self._own(trial_id, "", 1)
+        self._held.discard(trial_id)
+        if self._status[trial_id - 1] == PENDING and trial_id not in self._owners:
+            self._owners[trial_id] = ""  # Whose it is will be found out.
+            self._extras.pop(trial_id, None)
         warnings.warn(
             f"Trial {trial_id} of {self.name!r} was taken over by another worker, because "
             "this one had shown no sign of life. What it brought now was not recorded.",
@@ -265,8 +323,12 @@ class StoredStudy(Study):
         )
 
     def measure(self, trial_id: int, measurement: Measurement) -> None:
-        self._journal.measure(trial_id, self._attempts.get(trial_id, 1), measurement)
-        super().measure(trial_id, measurement)
+        if self._is_lost(trial_id):
+            return
+        attempt = self._attempts.get(trial_id, 1)
+        self._journal.measure(trial_id, attempt, measurement, self._absorb)
+        if not self._is_lost(trial_id):
+            super().measure(trial_id, measurement)
 
     def restart(self, trial_id: int) -> None:
         # Taken over from itself, it is another attempt.
@@ -278,10 +340,14 @@ class StoredStudy(Study):
     def should_stop_early(self, feedback: Feedback) -> bool:
         if self._owners:
             self._absorb(self._journal.look())
+        if self._is_lost(feedback.id):  # Nobody needs its result any more.
+            return True
         return super().should_stop_early(feedback)
 
     def set_metadata(self, trial_id: int, key: str, value: Any) -> None:
         self.require_open(trial_id)
+        if self._is_lost(trial_id):
+            return
         try:
             json.dumps(value)
         except (TypeError, ValueError) as error:
@@ -307,7 +373,7 @@ class StoredStudy(Study):
                 self._report(trial_id, FAILED, (), math.nan, genotype)
         finally:
             self._let_go()
-        super().close(why)
+        self.ended = True  # What others still run stays pending.
 
     def abandon(self, why: str) -> None:
         """Leaves its pending trials to whoever goes on with the study."""
@@ -320,13 +386,13 @@ class StoredStudy(Study):
         super().abandon(why)
 
     def _pending_here(self) -> list[int]:
-        return [
-            i
-            for i, status in enumerate(self._status, 1)
-            if status == PENDING and i not in self._owners
-        ]
+        return sorted(i for i in self._held if not self._is_lost(i))
 
     def _let_go(self) -> None:
-        self._leases.stop()
         _holders.pop(self._key, None)
-        self._store.close()
+        _dispose(self._leases, self._store)
+
+
+def _dispose(leases: Leases, store: Store) -> None:
+    leases.stop()
+    store.close()
