@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from numbers import Real
 from typing import Any
 
 from symnas.engines.engine import Engine
@@ -20,11 +21,17 @@ def make_engine(
         raise ValueError(
             f"`workers` must be a whole number of at least 1, got {workers!r}."
         )
-    if trial_timeout is not None and not trial_timeout > 0:
+    if trial_timeout is not None and (
+        isinstance(trial_timeout, bool)
+        or not isinstance(trial_timeout, Real)
+        or not trial_timeout > 0
+    ):
         raise ValueError(
             "`trial_timeout` must be None or a positive number of seconds, got "
             f"{trial_timeout!r}."
         )
+    if resources is not None and not isinstance(resources, Mapping):
+        raise ValueError(f"`resources` must be None or a dict, got {resources!r}.")
     if engine == "ray":
         from symnas.engines.ray_tasks import RayEngine
 

@@ -82,6 +82,12 @@ def _measured(metrics: Any, feedback: Feedback, study: Study) -> bool:
 
 def conclude(feedback: Feedback, kind: str, outcome: Any) -> None:
     """Ends a trial with what an evaluation has returned, or yielded last."""
+    if kind != YIELDED and feedback.budget is not None:
+        feedback.fail(
+            "The algorithm compares examples after a part of their training, so `evaluate` "
+            "must report on the way: `yield` a result after each step."
+        )
+        return
     try:
         if kind == YIELDED:
             feedback.done()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -51,12 +54,7 @@ class LocalEngine:
         resources: Mapping[str, Any] | None = None,
     ) -> None:
         resources = dict(resources or {})
-        for key in resources:
-            if key not in _RESOURCES:
-                raise ValueError(
-                    f"`resources` of the local engine are {', '.join(_RESOURCES)}, got "
-                    f"{key!r}."
-                )
+        _check_resources(resources)
         self._evaluate = _pickled(evaluate, "`evaluate`")
         self._timeout = trial_timeout
         self._memory = resources.get("memory")
@@ -68,7 +66,9 @@ class LocalEngine:
 
     def __enter__(self) -> Self:
         try:
-            self._workers = [self._start(gpus) for gpus in self._gpus]
+            for gpus in self._gpus:
+                self._workers.append(self._make(gpus))
+                self._workers[-1].start()
             for worker in self._workers:
                 worker.wait_until_ready()
         except BaseException:
@@ -81,14 +81,14 @@ class LocalEngine:
             worker.kill()
         self._workers = []
 
-    def _start(self, gpus: str | None) -> _Worker:
+    def _make(self, gpus: str | None) -> _Worker:
         return _Worker(self._evaluate, gpus, self._threads, self._memory)
 
     def has_room(self) -> bool:
         return any(worker.free for worker in self._workers)
 
     def submit(self, trial_id: int, example: Any, seed: int) -> None:
-        task = _pickled((example, seed), "The example")
+        task = pickle.dumps((_pickled(example, "The example"), seed))
         worker = next(worker for worker in self._workers if worker.free)
         worker.begin(trial_id, task, self._timeout)
 
@@ -110,7 +110,7 @@ class LocalEngine:
                 yield from self._hear(i, worker)
             elif worker.process.exitcode is not None:
                 yield from self._replace(i, worker, _cause(worker.process.exitcode))
-            elif worker.deadline is not None and worker.deadline <= time.monotonic():
+            elif worker.overdue:
                 text = f"The evaluation took longer than {self._timeout} s."
                 yield from self._replace(i, worker, text)
 
@@ -121,10 +121,14 @@ class LocalEngine:
             yield from self._replace(i, worker, _cause(worker.process.exitcode))
             return
         kind, value = message
+        if kind == "measured" and worker.overdue:
+            return  # However fast it reports, its time is over: `events` ends it.
         if kind == "ready":
             worker.is_ready = True
         elif kind == "broken":
             raise _broken(value)
+        elif kind == "unreadable":  # It may wait for a reply to what is not known.
+            yield from self._replace(i, worker, value)
         elif worker.trial_id is not None:
             trial_id = worker.trial_id
             if kind != "measured":
@@ -137,7 +141,8 @@ class LocalEngine:
             raise _never_ready(worker.process.exitcode)
         trial_id = worker.trial_id
         worker.kill()
-        self._workers[i] = self._start(self._gpus[i])
+        self._workers[i] = self._make(self._gpus[i])
+        self._workers[i].start()
         if trial_id is not None:
             yield Event(trial_id, "failed", why)
 
@@ -153,28 +158,37 @@ class _Worker:
         memory: int | None,
     ) -> None:
         context = multiprocessing.get_context("spawn")
-        self.connection, theirs = context.Pipe()
+        self.connection, self._theirs = context.Pipe()
+        method = multiprocessing.get_start_method(allow_none=True)
         self.process: BaseProcess = context.Process(
-            target=_serve, args=(theirs, evaluate, threads, memory)
+            target=_serve, args=(self._theirs, evaluate, threads, memory, method)
         )
-        before = os.environ.get(_VISIBLE)
-        if gpus is not None:
-            os.environ[_VISIBLE] = gpus
-        try:
-            self.process.start()
-        finally:
-            if gpus is not None:
-                os.environ.pop(_VISIBLE)
-                if before is not None:
-                    os.environ[_VISIBLE] = before
-        theirs.close()
+        self._gpus = gpus
         self.is_ready = False
         self.trial_id: int | None = None
         self.deadline: float | None = None
 
+    def start(self) -> None:
+        before = os.environ.get(_VISIBLE)
+        if self._gpus is not None:
+            os.environ[_VISIBLE] = self._gpus
+        try:
+            with _interrupts_held():
+                self.process.start()
+        finally:
+            if self._gpus is not None:
+                os.environ.pop(_VISIBLE)
+                if before is not None:
+                    os.environ[_VISIBLE] = before
+            self._theirs.close()
+
     @property
     def free(self) -> bool:
         return self.is_ready and self.trial_id is None
+
+    @property
+    def overdue(self) -> bool:
+        return self.deadline is not None and self.deadline <= time.monotonic()
 
     def wait_until_ready(self) -> None:
         message = self.receive()
@@ -197,16 +211,38 @@ class _Worker:
     def receive(self) -> tuple[str, Any] | None:
         """A message; None if the process is gone."""
         try:
-            message: tuple[str, Any] = pickle.loads(self.connection.recv_bytes())
+            data = self.connection.recv_bytes()
         except (EOFError, OSError):
             return None
+        try:
+            message: tuple[str, Any] = pickle.loads(data)
+        except Exception as error:  # Objects of users may raise anything.
+            return "unreadable", f"The result cannot be read: {format_error(error)}"
         return message
 
     def kill(self) -> None:
-        self.process.kill()
-        self.process.join()
-        self.process.close()
+        """Ends the process and those that it has started."""
+        if self.process.pid is not None:
+            # There is no group on Windows, nor while the process starts.
+            with contextlib.suppress(AttributeError, OSError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.kill()
+            self.process.join()
         self.connection.close()
+
+
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Within it Ctrl-C waits, and processes that start do not hear of it."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows.
+        yield
+        return
+    resource_tracker.ensure_running()  # When it starts it lets Ctrl-C through.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _pickled(value: Any, what: str) -> bytes:
@@ -214,18 +250,25 @@ def _pickled(value: Any, what: str) -> bytes:
         return pickle.dumps(value)
     except Exception as error:
         raise TypeError(
-            f"{what} cannot be sent to a worker process: {error}. Functions and classes "
-            "must stand at the level of a module, where workers can import them: move "
-            "what is named here out of the function it is defined in, and give lambdas a "
-            "name. Or use the default, `workers=1`, which sends nothing."
+            f"{what} ({_shortened(value)}) cannot be sent to a worker process: {error}. "
+            "Functions and classes must stand at the level of a module, where workers can "
+            "import them: move what is named here out of the function it is defined in, and "
+            "give lambdas a name. What belongs to this process, such as locks and open "
+            "files, must be made in the worker. Or use the default, `workers=1`, which "
+            "sends nothing."
         ) from error
+
+
+def _shortened(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:100]}..."
 
 
 def _never_ready(exit_code: int | None) -> EngineError:
     return EngineError(
         f"A worker process ended before it was ready ({_cause(exit_code)}) If it printed "
         "an error, that says why: workers import the script that started them, which "
-        'needs `if __name__ == "__main__":` around what it runs.'
+        'must be a file and needs `if __name__ == "__main__":` around what it runs.'
     )
 
 
@@ -238,23 +281,42 @@ def _broken(error: str) -> EngineError:
 
 def _cause(exit_code: int | None) -> str:
     if exit_code is not None and exit_code < 0:
-        name = signal.Signals(-exit_code).name
+        try:
+            name = signal.Signals(-exit_code).name
+        except ValueError:  # Those for real time have no names.
+            name = f"signal {-exit_code}"
         hint = ": out of memory?" if name == "SIGKILL" else "."
         return f"The worker process was ended by {name}{hint}"
     return f"The worker process ended with exit code {exit_code}."
 
 
+def _check_resources(resources: Mapping[str, Any]) -> None:
+    for key, value in resources.items():
+        if key not in _RESOURCES:
+            raise ValueError(
+                f"`resources` of the local engine are {', '.join(_RESOURCES)}, got "
+                f"{key!r}."
+            )
+        least = 0 if key == "num_gpus" else 1
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise ValueError(
+                f"`{key}` in `resources` of the local engine must be a whole number of at "
+                f"least {least}, got {value!r}."
+            )
+
+
 def _gpus_of_workers(workers: int, num_gpus: int | None) -> list[str | None]:
     """What each worker sees as CUDA_VISIBLE_DEVICES; None leaves that as it is."""
     count = torch.cuda.device_count()
+    visible = os.environ.get(_VISIBLE, ",".join(map(str, range(count)))).split(",")
+    count = min(count, len(visible))  # It is less if it was set after torch counted.
     wanted = min(1, count) if num_gpus is None else num_gpus
     if not wanted:
-        return [None] * workers
-    if wanted * workers > count and (num_gpus is not None and num_gpus > count):
+        return [None if num_gpus is None else ""] * workers
+    if wanted > count:
         raise ValueError(
             f"`resources` asks for {num_gpus} GPUs per worker, but there are {count}."
         )
-    visible = os.environ.get(_VISIBLE, ",".join(map(str, range(count)))).split(",")
     return [
         ",".join(visible[(i * wanted + j) % count] for j in range(wanted))
         for i in range(workers)
@@ -265,11 +327,23 @@ def _gpus_of_workers(workers: int, num_gpus: int | None) -> list[str | None]:
 
 
 def _serve(
-    connection: Connection, pickled: bytes, threads: int | None, memory: int | None
+    connection: Connection,
+    pickled: bytes,
+    threads: int | None,
+    memory: int | None,
+    start_method: str | None,
 ) -> None:
     """Evaluates what comes through the connection until that is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The search ends its workers itself.
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    with contextlib.suppress(AttributeError, OSError):
+        os.setpgid(0, 0)  # With all that it starts, so that nothing is left behind.
+    if isinstance(sys.stdout, io.TextIOWrapper):  # A kill does not flush.
+        sys.stdout.reconfigure(line_buffering=True)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    # What an evaluation starts, as the workers of a `DataLoader`, starts as elsewhere.
+    multiprocessing.set_start_method(start_method, force=True)
     if threads is not None:
         torch.set_num_threads(threads)
     try:
@@ -292,14 +366,16 @@ def _serve(
         except EOFError:
             return
         try:
-            example, seed = pickle.loads(task)
+            pickled, seed = pickle.loads(task)
+            example = pickle.loads(pickled)
             message = _message(*evaluation.run(evaluate, example, seed, report))
-        except EOFError:
-            return
         except BaseException as error:  # Also SystemExit: it fails the trial.
             message = _message("failed", format_error(error))
         example = None  # Free it before the next one comes.
-        connection.send_bytes(message)
+        try:
+            connection.send_bytes(message)
+        except OSError:
+            return
 
 
 def _message(kind: str, value: Any) -> bytes:
@@ -311,6 +387,9 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
+    with contextlib.suppress(AttributeError, OSError):
+        if os.getpgrp() == os.getpid():
+            os.killpg(0, signal.SIGKILL)
     os._exit(1)
 
 
@@ -325,5 +404,7 @@ def _limit_memory(memory: int) -> None:
     except OSError:  # Not Linux.
         return
     used = int(status.partition("VmData:")[2].split()[0]) * 1024
-    limit = used + int(memory)
+    limit, hardest = used + memory, resource.getrlimit(resource.RLIMIT_DATA)[1]
+    if hardest != resource.RLIM_INFINITY:
+        limit = min(limit, hardest)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))

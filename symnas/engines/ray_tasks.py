@@ -69,9 +69,13 @@ class RayEngine:
         here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
             ray.get_runtime_context().get_node_id(), soft=False
         )
-        self._mailbox = (
-            ray.remote(_Mailbox).options(num_cpus=0, scheduling_strategy=here).remote()
-        )
+        options = {
+            "num_cpus": 0,
+            "scheduling_strategy": here,
+            # Each evaluation may wait for a reply, and all others must get through.
+            "max_concurrency": 2 * self._workers + 1000,
+        }
+        self._mailbox = ray.remote(_Mailbox).options(**options).remote()
         self._letter = self._mailbox.take.remote()
         try:
             self._evaluate = ray.put(self._evaluate)
@@ -116,16 +120,17 @@ class RayEngine:
         limit = _CHECK_SECONDS if timeout is None else min(timeout, _CHECK_SECONDS)
         references = [self._letter, *by_reference]
         ready, _ = self._ray.wait(references, num_returns=1, timeout=limit)
-        if ready:  # Take all that are there: letters come before results.
+        if ready:  # Take all that are there, so that none waits for the others.
             ready, _ = self._ray.wait(
                 references, num_returns=len(references), timeout=0
             )
         if self._letter in ready:
-            yield from self._open(self._ray.get(self._letter))
+            letter = self._ray.get(self._letter)
             self._letter = self._mailbox.take.remote()
-            return
+            yield from self._open(letter)
         for reference in ready:
-            yield from self._finish(by_reference[reference], reference)
+            if reference in by_reference:
+                yield from self._finish(by_reference[reference], reference)
         yield from self._end_overdue()
 
     def _open(self, letter: tuple[tuple[int, int], str, Any]) -> Iterator[Event]:
@@ -134,6 +139,8 @@ class RayEngine:
         if task is None or task.attempt != attempt:
             return  # From a node that was thought lost.
         if kind == "started":
+            if task.started is not None:  # By `max_retries` of the user.
+                yield Event(trial_id, "restarted")
             task.started = time.monotonic()
         else:
             yield Event(trial_id, kind, value)
@@ -222,6 +229,6 @@ def _evaluate(
 
     try:
         kind, value = evaluation.run(evaluate, example, seed, report)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # Which would end Ray's worker.
         return "failed", format_error(error)
     return kind, plain(value)
