@@ -7,43 +7,107 @@ A trial belongs to the worker that claimed it for as long as that shows signs of
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from symnas.storage.errors import StorageError
 from symnas.storage.schema import measurements, studies, trials, workers
+from symnas.storage.statements import Session, Statement
 from symnas.trial import PENDING, Measurement
 
 if TYPE_CHECKING:
     from symnas.storage.store import Store
 
-_COUNTERS = ("num_trials", "num_ended", "num_measurements", "stopped_by")
+_CLAIMED = (
+    "study_id",
+    "id",
+    "genotype",
+    "budget",
+    "results_seen",
+    "worker",
+    "attempt",
+    "status",
+    "begun",
+)
+_ENDED = (
+    "end_number",
+    "status",
+    "rewards",
+    "seconds",
+    "metrics",
+    "metadata",
+    "error",
+    "stopped_early",
+)
 
 
-@dataclasses.dataclass(frozen=True)
-class News:
+class Claim(NamedTuple):
+    """A trial as it was proposed; `results_seen` is how many had been told by then."""
+
+    id: int
+    genotype: str
+    budget: int | None
+    results_seen: int
+    worker: str
+    attempt: int
+
+
+class Measured(NamedTuple):
+    """What a trial reported on the way."""
+
+    number: int
+    trial_id: int
+    attempt: int
+    step: int
+    metrics: str
+
+
+class End(NamedTuple):
+    """How a trial ended."""
+
+    id: int
+    attempt: int
+    end_number: int
+    status: int
+    rewards: str | None
+    seconds: float | None
+    metrics: str | None
+    metadata: str | None
+    error: str | None
+    stopped_early: bool | None
+
+
+class News(NamedTuple):
     """What was written since the last look, each in its order."""
 
-    claims: Sequence[Any]
-    measurements: Sequence[Any]
-    ends: Sequence[Any]
+    claims: Sequence[Claim]
+    measurements: Sequence[Measured]
+    ends: Sequence[End]
     stopped_by: int
 
 
-def extras_of(end: Any, measured: list[Measurement]) -> dict[str, Any]:
+class _Counts(NamedTuple):
+    num_trials: int
+    num_ended: int
+    num_measurements: int
+    stopped_by: int
+
+
+def extras_of(end: End, measured: list[Measurement]) -> dict[str, Any]:
     """What the row of an ended trial holds besides rewards, as `Record.extras` has it."""
     found = {
         "measurements": measured,
         "metrics": end.metrics and json.loads(end.metrics),
         "metadata": end.metadata and json.loads(end.metadata),
         "error": end.error,
-        "stopped_early": end.stopped_early,
+        "stopped_early": bool(end.stopped_early),
     }
     return {key: value for key, value in found.items() if value}
 
@@ -60,52 +124,42 @@ class Journal:
         self.study_id = study_id
         self.worker = worker
         self._process = os.getpid()
+        engine = store.engine
         # How far it was read.
         self._num_trials = self._num_ended = self._num_measurements = 0
         own = trials.c.study_id == study_id
         last = sa.bindparam("last", type_=sa.Integer())
         columns = trials.c
-        self._new_claims = (
-            sa.select(
-                columns.id,
-                columns.genotype,
-                columns.budget,
-                columns.worker,
-                columns.attempt,
-            )
+        self._new_claims = Statement(
+            sa.select(*(columns[name] for name in Claim._fields))
             .where(own, columns.id > last)
-            .order_by(columns.id)
+            .order_by(columns.id),
+            engine,
         )
-        self._new_ends = (
-            sa.select(
-                columns.id,
-                columns.attempt,
-                columns.end_number,
-                columns.status,
-                columns.rewards,
-                columns.seconds,
-                columns.metrics,
-                columns.metadata,
-                columns.error,
-                columns.stopped_early,
-            )
+        self._new_ends = Statement(
+            sa.select(*(columns[name] for name in End._fields))
             .where(own, columns.end_number > last)
-            .order_by(columns.end_number)
+            .order_by(columns.end_number),
+            engine,
         )
-        self._new_measurements = (
-            sa.select(measurements)
+        self._new_measurements = Statement(
+            sa.select(*(measurements.c[name] for name in Measured._fields))
             .where(measurements.c.study_id == study_id, measurements.c.number > last)
-            .order_by(measurements.c.number)
+            .order_by(measurements.c.number),
+            engine,
         )
-        counters = [studies.c[name] for name in _COUNTERS]
+        counters = [studies.c[name] for name in _Counts._fields]
         here = studies.c.id == study_id
-        self._counts = sa.select(*counters).where(here)
+        self._counts = Statement(sa.select(*counters).where(here), engine)
         self._counting = {
-            name: sa.update(studies)
-            .where(here)
-            .values({name: studies.c[name] + 1})
-            .returning(*counters)
-            for name in _COUNTERS[:3]
+            name: Statement(
+                sa.update(studies)
+                .where(here)
+                .values({name: studies.c[name] + 1})
+                .returning(*counters),
+                engine,
+            )
+            for name in _Counts._fields[:3]
         }
         self._mine = sa.and_(
             own,
@@ -113,8 +167,9 @@ class Journal:
             columns.status == PENDING,
             columns.worker == sa.bindparam("owner"),
         )
-        self._insert = trials.insert()
-        self._end = trials.update().where(self._mine)
+        self._insert = Statement(trials.insert(), engine, _CLAIMED)
+        self._end = Statement(trials.update().where(self._mine), engine, _ENDED)
+        self._measure = Statement(measurements.insert(), engine)
 
     # --- trials -------------------------------------------------------------------------
 
@@ -128,30 +183,30 @@ class Journal:
         Others wait while `absorb` is given what is new, and `propose` returns a genotype,
         its budget, and the number of results that it is based on.
         """
-        with self._writing() as connection:
-            counts = self._count(connection, "num_trials")
-            absorb(self._news(connection, counts, new_trials=1))
+        with self._session() as session:
+            counts = self._count(session, "num_trials")
+            absorb(
+                self._news(session, counts._replace(num_trials=counts.num_trials - 1))
+            )
             proposed = propose()
             if proposed is None:
-                connection.rollback()
+                session.roll_back()
                 return None
             row, budget, results_seen = proposed
-            connection.execute(
+            session.run(
                 self._insert,
-                {
-                    "study_id": self.study_id,
-                    "id": counts.num_trials,
-                    "genotype": json.dumps(row),
-                    "budget": budget,
-                    "results_seen": results_seen,
-                    "worker": self.worker,
-                    "attempt": 1,
-                    "status": PENDING,
-                    "begun": time.time(),
-                },
+                study_id=self.study_id,
+                id=counts.num_trials,
+                genotype=json.dumps(row),
+                budget=budget,
+                results_seen=results_seen,
+                worker=self.worker,
+                attempt=1,
+                status=PENDING,
+                begun=time.time(),
             )
         self._num_trials = counts.num_trials
-        return int(counts.num_trials)
+        return counts.num_trials
 
     def end(
         self, trial_id: int, absorb: Callable[[News], None], values: dict[str, Any]
@@ -160,20 +215,18 @@ class Journal:
 
         False if the trial belongs to another worker by now: nothing is recorded.
         """
-        with self._writing() as connection:
-            counts = self._count(connection, "num_ended")
-            absorb(self._news(connection, counts, new_ends=1))
-            ended = connection.execute(
+        with self._session() as session:
+            counts = self._count(session, "num_ended")
+            absorb(self._news(session, counts._replace(num_ended=counts.num_ended - 1)))
+            ended = session.run(
                 self._end,
-                {
-                    "trial": trial_id,
-                    "owner": self.worker,
-                    "end_number": counts.num_ended,
-                    **values,
-                },
+                trial=trial_id,
+                owner=self.worker,
+                end_number=counts.num_ended,
+                **values,
             )
             if ended.rowcount != 1:
-                connection.rollback()
+                session.roll_back()
                 return False
         self._num_ended = counts.num_ended
         return True
@@ -186,19 +239,18 @@ class Journal:
         absorb: Callable[[News], None],
     ) -> None:
         """Records what a trial reports on the way, after `absorb` got what is new."""
-        with self._writing() as connection:
-            counts = self._count(connection, "num_measurements")
-            absorb(self._news(connection, counts, new_measurements=1))
-            connection.execute(
-                measurements.insert(),
-                {
-                    "study_id": self.study_id,
-                    "number": counts.num_measurements,
-                    "trial_id": trial_id,
-                    "attempt": attempt,
-                    "step": measurement.step,
-                    "metrics": json.dumps(measurement.metrics),
-                },
+        with self._session() as session:
+            counts = self._count(session, "num_measurements")
+            before = counts.num_measurements - 1
+            absorb(self._news(session, counts._replace(num_measurements=before)))
+            session.run(
+                self._measure,
+                study_id=self.study_id,
+                number=counts.num_measurements,
+                trial_id=trial_id,
+                attempt=attempt,
+                step=measurement.step,
+                metrics=json.dumps(measurement.metrics),
             )
         self._num_measurements = counts.num_measurements
 
@@ -214,11 +266,14 @@ class Journal:
     def look(self) -> News:
         """What is new, without writing anything."""
         self._require_own_process()
-        with self.store.reading() as connection:
-            counts = connection.execute(self._counts).one_or_none()
-            return self._news(connection, self._there(counts))
+        with self.store.session(reads=True) as session:
+            return self._news(session, self._counted(session.run(self._counts)))
 
-    def _writing(self) -> Any:
+    def _session(self) -> AbstractContextManager[Session]:
+        self._require_own_process()
+        return self.store.session()
+
+    def _writing(self) -> AbstractContextManager[Connection]:
         self._require_own_process()
         return self.store.writing()
 
@@ -229,38 +284,39 @@ class Journal:
                 "Open it again here, with the same name and storage"
             )
 
-    def _count(self, connection: Connection, name: str) -> Any:
-        return self._there(connection.execute(self._counting[name]).one_or_none())
+    def _count(self, session: Session, name: str) -> _Counts:
+        return self._counted(session.run(self._counting[name]))
 
-    def _there(self, counts: Any | None) -> Any:
-        if counts is None:
-            raise self.store.error("The study was deleted while it was running")
-        return counts
+    def _require_study(self, connection: Connection) -> None:
+        here = studies.c.id == self.study_id
+        if connection.execute(sa.select(studies.c.id).where(here)).first() is None:
+            raise self._deleted()
 
-    def _news(
-        self,
-        connection: Connection,
-        counts: Any,
-        new_trials: int = 0,
-        new_ends: int = 0,
-        new_measurements: int = 0,
-    ) -> News:
-        """What others wrote; `new_...` of the counts are of this transaction."""
-        claims: Sequence[Any] = ()
-        measured: Sequence[Any] = ()
-        ends: Sequence[Any] = ()
-        if counts.num_trials - new_trials > self._num_trials:
-            claims = connection.execute(
-                self._new_claims, {"last": self._num_trials}
-            ).all()
+    def _deleted(self) -> StorageError:
+        return self.store.error("The study was deleted while it was running")
+
+    def _counted(self, cursor: Any) -> _Counts:
+        found = cursor.fetchone()
+        if found is None:
+            raise self._deleted()
+        return _Counts(*found)
+
+    def _news(self, session: Session, counts: _Counts) -> News:
+        """What was written up to these counts and is not known yet."""
+        claims: list[Claim] = []
+        measured: list[Measured] = []
+        ends: list[End] = []
+        if counts.num_trials > self._num_trials:
+            found = session.run(self._new_claims, last=self._num_trials)
+            claims = [Claim(*row) for row in found.fetchall()]
             self._num_trials = claims[-1].id
-        if counts.num_measurements - new_measurements > self._num_measurements:
-            measured = connection.execute(
-                self._new_measurements, {"last": self._num_measurements}
-            ).all()
+        if counts.num_measurements > self._num_measurements:
+            found = session.run(self._new_measurements, last=self._num_measurements)
+            measured = [Measured(*row) for row in found.fetchall()]
             self._num_measurements = measured[-1].number
-        if counts.num_ended - new_ends > self._num_ended:
-            ends = connection.execute(self._new_ends, {"last": self._num_ended}).all()
+        if counts.num_ended > self._num_ended:
+            found = session.run(self._new_ends, last=self._num_ended)
+            ends = [End(*row) for row in found.fetchall()]
             self._num_ended = ends[-1].end_number
         return News(claims, measured, ends, counts.stopped_by)
 
@@ -308,7 +364,7 @@ class Journal:
                 .values(beats=workers.c.beats + 1)
             )
             if beaten.rowcount == 0:
-                self._there(connection.execute(self._counts).one_or_none())
+                self._require_study(connection)
                 connection.execute(
                     workers.insert().values(
                         study_id=self.study_id, worker=self.worker, beats=0

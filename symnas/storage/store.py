@@ -31,6 +31,7 @@ from symnas.storage.schema import (
     version,
     workers,
 )
+from symnas.storage.statements import Session
 
 _BUSY_SECONDS = 60
 
@@ -57,6 +58,8 @@ class Store:
       must_exist: the database is not made.
     """
 
+    _driver_error: type[Exception] = sqlite3.Error
+
     def __init__(
         self,
         target: str | os.PathLike[str],
@@ -73,6 +76,8 @@ class Store:
             raise self.error("Studies are kept in SQLite or PostgreSQL, not there")
         self._process = os.getpid()
         self.engine = self._engine()
+        driver: Any = self.engine.dialect.loaded_dbapi
+        self._driver_error = driver.Error
         try:
             self._prepare()
         except BaseException:
@@ -199,7 +204,7 @@ class Store:
         """Raises errors of the database again with what to do."""
         try:
             yield
-        except (exc.DBAPIError, sqlite3.Error) as error:
+        except (exc.DBAPIError, self._driver_error) as error:
             message = str(getattr(error, "orig", error))
             raise StorageError(_explained(message, self.shown)) from error
 
@@ -214,6 +219,23 @@ class Store:
             yield connection
             if transaction.is_active:
                 transaction.commit()
+
+    @contextmanager
+    def session(self, reads: bool = False) -> Iterator[Session]:
+        """The same for what every trial needs, past SQLAlchemy's layers."""
+        with self._errors():
+            connection = self.engine.raw_connection()
+            try:
+                session = Session(connection, self._sqlite)
+                session.begin(reads)
+                try:
+                    yield session
+                except BaseException:
+                    session.roll_back()
+                    raise
+                session.commit()
+            finally:
+                connection.close()  # It goes back to the pool.
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:

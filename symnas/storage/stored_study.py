@@ -11,6 +11,7 @@ import threading
 import time
 import warnings
 import weakref
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ import numpy as np
 from symnas.genotype import Genotypes
 from symnas.storage import decisions
 from symnas.storage.errors import StorageError
-from symnas.storage.journal import News, extras_of
+from symnas.storage.journal import Claim, End, Measured, News, extras_of
 from symnas.storage.leases import Leases, new_worker
 from symnas.storage.store import Store, StudyDescription, storable
 from symnas.study import BLOCKED, UNBUILT, Blocked, Proposal, Study
@@ -113,16 +114,33 @@ class StoredStudy(Study):
     # --- what the journal says ------------------------------------------------------------
 
     def _absorb(self, news: News) -> None:
-        """Enters what others, or an earlier run, have written."""
+        """Enters what others, or an earlier run, have written.
+
+        In the order in which it happened: each proposal after the results that it has
+        seen, as algorithms may keep books of what they proposed.
+        """
+        for measured in news.measurements:
+            self._absorb_measurement(measured)
+        ends = deque(news.ends)
         for claim in news.claims:
+            self._catch_up(claim, ends)
             row = json.loads(claim.genotype)
             self._take_up(row, np.array(row, dtype=float), claim.budget)
             self._own(claim.id, claim.worker, claim.attempt)
-        for measured in news.measurements:
-            self._absorb_measurement(measured)
-        for end in news.ends:
+        for end in ends:
             self._absorb_end(end)
         self._ended_by = news.stopped_by
+
+    def _catch_up(self, claim: Claim, ends: deque[End]) -> None:
+        """Enters the ends that came before a claim."""
+        if self.lag is None:
+            while ends and sum(self.num_ended) < claim.results_seen:
+                self._absorb_end(ends.popleft())
+            return
+        last = claim.id - self.lag
+        while ends and last > 0 and self.is_pending(last):
+            self._absorb_end(ends.popleft())
+        self._sees(last)
 
     def _own(self, trial_id: int, worker: str, attempt: int) -> None:
         self._owners[trial_id] = worker
@@ -130,7 +148,7 @@ class StoredStudy(Study):
         if self._loaded:
             self._leases.heard_of(worker)
 
-    def _absorb_measurement(self, measured: Any) -> None:
+    def _absorb_measurement(self, measured: Measured) -> None:
         if measured.attempt < self._attempts.get(measured.trial_id, 1):
             return
         self._note_attempt(measured.trial_id, measured.attempt)
@@ -146,7 +164,7 @@ class StoredStudy(Study):
         if trial_id in self._held:  # Another worker took it over.
             self._owners.setdefault(trial_id, "")
 
-    def _absorb_end(self, end: Any) -> None:
+    def _absorb_end(self, end: End) -> None:
         self._note_attempt(end.id, end.attempt)
         extras = extras_of(end, self.measurements(end.id))
         self._extras.pop(end.id, None)
