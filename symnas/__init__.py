@@ -4,6 +4,7 @@ Write `oneof` or `floatv` where you are unsure, name an algorithm, get the best 
 """
 
 from symnas import algorithms as algorithms
+from symnas import benchmarks as benchmarks
 from symnas import callbacks as callbacks
 from symnas import nn as nn
 from symnas import spaces as spaces

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from symnas import __version__
+from symnas import __version__, data_command
 
 app = typer.Typer(
     help="Symbolic AutoML for PyTorch: turn ordinary model code into a search space, "
@@ -17,6 +17,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(data_command.app, name="data")
 
 INTERRUPTED = 130  # What shells report for a command that Ctrl-C has ended.
 

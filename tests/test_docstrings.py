@@ -25,7 +25,15 @@ def test_examples_in_docstrings_run_as_printed(name):
 
 
 def public_names():
-    for module in (sn, sn.algorithms, sn.callbacks, sn.stop_rules, sn.training):
+    for module in (
+        sn,
+        sn.algorithms,
+        sn.benchmarks,
+        sn.callbacks,
+        sn.spaces,
+        sn.stop_rules,
+        sn.training,
+    ):
         for name, value in vars(module).items():
             if name.startswith("_") or inspect.ismodule(value):
                 continue
