@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 
@@ -89,18 +90,41 @@ def _next(
 
 
 def size_is_exact(layout: Layout) -> bool:
-    """False when a decision stands in several places, and in none for certain."""
-    return all(_home(d.branches) is not None for d in layout.decisions) and all(
-        _home([e.parent for e in entries if e.column < 0]) is not None
+    """False when a decision stands in several places that may, but need not, be there."""
+    return all(
+        _homes(layout, d.branches) is not None for d in layout.decisions
+    ) and all(
+        _homes(layout, [e.parent for e in entries if e.column < 0]) is not None
         for entries in layout.branches
         if any(e.column < 0 for e in entries)
     )
 
 
-def _home(branches: Sequence[int]) -> int | None:
-    """The branch in which to count what stands in `branches`, if it is certain."""
-    several = set(branches)
-    return 0 if 0 in several else several.pop() if len(several) == 1 else None
+def _homes(layout: Layout, branches: Sequence[int]) -> list[int] | None:
+    """The branches in which to count what stands in `branches`, if they are certain.
+
+    Several are when no two of them can be there at once.
+    """
+    several = sorted(set(branches))
+    if several[0] == 0 or len(several) == 1:
+        return several[:1]
+    chosen = [_chosen(layout, branch) for branch in several]
+    for one, other in itertools.combinations(chosen, 2):
+        if not any(
+            one[column] != other[column] for column in one.keys() & other.keys()
+        ):
+            return None
+    return several
+
+
+def _chosen(layout: Layout, branch: int) -> dict[int, int]:
+    """Values by column that must be chosen for a branch to be there."""
+    chosen = {}
+    while branch and len(layout.branches[branch]) == 1:
+        branch, column, value = layout.branches[branch][0]
+        if column >= 0 and layout.owner[column].slots == 1:
+            chosen[column] = value
+    return chosen
 
 
 def size(layout: Layout) -> int | float:
@@ -111,34 +135,45 @@ def size(layout: Layout) -> int | float:
     sizes = [1] * len(layout.branches)
     at_home: list[list[Decision]] = [[] for _ in layout.branches]
     for decision in layout.decisions:
-        at_home[_home(decision.branches) or 0].append(decision)
+        for home in _homes(layout, decision.branches) or [0]:
+            at_home[home].append(decision)
     below: list[list[int]] = [[] for _ in layout.branches]
     for branch, entries in enumerate(layout.branches):
         above = [e.parent for e in entries if e.column < 0]
         if above:
-            below[_home(above) or 0].append(branch)
+            for home in _homes(layout, above) or [0]:
+                below[home].append(branch)
     for branch in sorted(range(len(layout.branches)), key=lambda b: -depth[b]):
         for decision in at_home[branch]:
-            sizes[branch] *= _combinations(decision, sizes)
+            tables = [
+                table
+                for place, table in zip(
+                    decision.branches, decision.children, strict=False
+                )
+                if branch in (0, place)
+            ]
+            sizes[branch] *= _combinations(decision, tables, sizes)
         for linked in below[branch]:
             sizes[branch] *= sizes[linked]
     return sizes[0]
 
 
-def _combinations(decision: Decision, sizes: list[int]) -> int:
+def _combinations(
+    decision: Decision, tables: list[list[list[int]]], sizes: list[int]
+) -> int:
     """How many ways there are to make a decision with all that stands below it."""
     if decision.kind == "float":
         return 1
     if decision.kind == "int":
         return decision.count
-    if not decision.children:
+    if not tables:
         ways = [[1] * decision.count for _ in range(decision.slots)]
     else:
         ways = [
             [
                 math.prod(
                     sizes[table[slot][value]]
-                    for table in decision.children
+                    for table in tables
                     if table[slot][value] >= 0
                 )
                 for value in range(decision.count)

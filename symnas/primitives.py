@@ -295,9 +295,9 @@ def _called(what: str, name: str | None) -> str:
     return f"`{what}`" if name is None else f"`{what}` named {name!r}"
 
 
-def _candidates(what: str, candidates: Any, name: str | None) -> list[Any]:
+def _candidates(what: str, candidates: Any, name: str | None) -> SymbolicList:
     if isinstance(candidates, SymbolicList):
-        return list(list.__iter__(candidates))
+        return SymbolicList(list.__iter__(candidates))
     if isinstance(candidates, (str, bytes, Mapping)):
         raise TypeError(
             f"`candidates` of {_called(what, name)} must be a list, got {candidates!r}."
@@ -317,7 +317,7 @@ def _candidates(what: str, candidates: Any, name: str | None) -> list[Any]:
         raise ValueError(
             f"{_called(what, name)} needs at least one candidate, got none."
         )
-    return items
+    return SymbolicList(items)  # However long: it is no constant that may stay a leaf.
 
 
 def _name(name: Any) -> str | None:

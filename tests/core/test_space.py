@@ -488,3 +488,11 @@ def test_ten_thousand_conditional_decisions_can_be_drawn_and_changed():
     rng = np.random.default_rng(0)
     genotypes = compiled.random(rng, 10)
     assert compiled.mutate(genotypes, rng).shape == (10, 10_001)
+
+
+@pytest.mark.parametrize("n", [256, 257, 20_000])
+def test_a_choice_may_have_many_candidates(n):
+    space = sn.SearchSpace({"x": sn.oneof(range(n)), "y": sn.manyof(2, range(n))})
+    assert space.size == n * n * (n - 1)
+    assert space.build([n - 1, 0, n - 1]) == {"x": n - 1, "y": [0, n - 1]}
+    assert sn.SearchSpace.from_json(space.to_json()).size == space.size
