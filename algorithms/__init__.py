@@ -10,11 +10,18 @@ if __name__ == "algorithms":
 
 from symnas.algorithm import Algorithm as Algorithm
 from symnas.algorithm import PyGloveAlgorithm as PyGloveAlgorithm
+from symnas.algorithms.asha import ASHA as ASHA
+from symnas.algorithms.bohb import BOHB as BOHB
 from symnas.algorithms.grid_search import GridSearch as GridSearch
+from symnas.algorithms.hyperband import Hyperband as Hyperband
+from symnas.algorithms.local_search import LocalSearch as LocalSearch
 from symnas.algorithms.random_search import RandomSearch as RandomSearch
 from symnas.algorithms.regularized_evolution import (
     RegularizedEvolution as RegularizedEvolution,
 )
+from symnas.algorithms.reinforce import Reinforce as Reinforce
+from symnas.algorithms.successive_halving import SuccessiveHalving as SuccessiveHalving
+from symnas.algorithms.tpe import TPE as TPE
 
 
 def by_name() -> dict[str, type[Algorithm]]:

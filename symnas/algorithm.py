@@ -247,6 +247,16 @@ class Algorithm(pg.geno.DNAGenerator):
 
     def tell(self, genotypes: Genotypes, rewards: Any) -> None:
         """Rewards (n,) or (n, m) of genotypes (n, d), larger is better, all finite."""
+        genotypes, rewards = self._checked(genotypes, rewards)
+        self._forget(genotypes)
+        self.history.extend(genotypes, rewards)
+        self._num_feedbacks += len(genotypes)
+        self._tell(genotypes, rewards[:, 0] if rewards.shape[1] == 1 else rewards)
+
+    def _checked(
+        self, genotypes: Any, rewards: Any
+    ) -> tuple[Genotypes, NDArray[np.float64]]:
+        """Genotypes (n, d) and rewards (n, m) as arrays, if they can be told."""
         genotypes = np.atleast_2d(np.asarray(genotypes, dtype=float))
         rewards = np.asarray(rewards, dtype=float).reshape(len(genotypes), -1)
         if not np.isfinite(rewards).all():
@@ -259,10 +269,7 @@ class Algorithm(pg.geno.DNAGenerator):
                 f"{self.history._rewards.shape[1]} objectives are searched, got rewards "
                 f"of shape {rewards.shape}."
             )
-        self._forget(genotypes)
-        self.history.extend(genotypes, rewards)
-        self._num_feedbacks += len(genotypes)
-        self._tell(genotypes, rewards[:, 0] if rewards.shape[1] == 1 else rewards)
+        return genotypes, rewards
 
     def told(self, number: int, genotype: Genotypes, rewards: Sequence[float]) -> None:
         """The same for one proposal (d,), known by its number; its rewards are (m,)."""

@@ -318,13 +318,6 @@ class Study(Record):
     ) -> None:
         """Ends a trial."""
         self.require_open(feedback.id)
-        if rewards and self._budgets and not self._has_reported(feedback.id):
-            status, rewards = FAILED, ()
-            error = (
-                f"{type(self.algorithm).__name__} compares examples after some steps: the "
-                "evaluation must report on the way (`yield` a result after each epoch, or "
-                "call `feedback.add_measurement`)."
-            )
         if error is not None:
             self.extras(feedback.id)["error"] = error
         seconds = time.perf_counter() - feedback.begun
@@ -375,9 +368,6 @@ class Study(Record):
     def restart(self, trial_id: int) -> None:
         """Notes that an evaluation began anew: what it has reported does not count."""
         self._extras.pop(trial_id, None)
-
-    def _has_reported(self, trial_id: int) -> bool:
-        return self.budget(trial_id) is None or bool(self.measurements(trial_id))
 
     def set_metadata(self, trial_id: int, key: str, value: Any) -> None:
         self.extras(trial_id).setdefault("metadata", {})[key] = value

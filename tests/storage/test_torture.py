@@ -50,13 +50,13 @@ def test_100_kills_change_nothing(processes, sqlite, options):
 
 
 def test_kills_change_nothing_on_a_server(processes, postgresql):
-    kill_often(processes, postgresql, 20, {})
+    kill_often(processes, postgresql, 12, {})
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"lag": 3}], ids=["", "lag"])
-def test_a_thousand_kills_change_nothing(processes, storage, options):
-    kill_often(processes, storage, 1000, options)
+def test_500_kills_change_nothing(processes, storage, options):
+    kill_often(processes, storage, 500, options)
 
 
 def kill_often(processes: Any, storage: str, times: int, options: Any) -> None:
@@ -366,7 +366,7 @@ def test_a_file_whose_end_is_missing_is_refused(database, tmp_path, number):
 
 
 @pytest.mark.parametrize(
-    "number", [60, pytest.param(10**6, marks=pytest.mark.slow)], ids=["some", "all"]
+    "number", [25, pytest.param(10**6, marks=pytest.mark.slow)], ids=["some", "all"]
 )
 @pytest.mark.parametrize("index", [True, False])
 def test_a_log_whose_end_is_missing_loses_the_last_trials_only(
@@ -388,7 +388,7 @@ def test_a_log_whose_end_is_missing_loses_the_last_trials_only(
     assert len(seen) > 5
 
 
-@pytest.mark.parametrize("number", [60, pytest.param(5000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("number", [60, pytest.param(1500, marks=pytest.mark.slow)])
 def test_a_file_with_wrong_bytes_gives_no_other_error(database, tmp_path, number):
     """It cannot be noticed always, but what is raised is clear."""
     data = database.read_bytes()
