@@ -70,8 +70,7 @@ class Record:
     def row(self, trial_id: int) -> list[float]:
         """The genotype (d,) of a trial."""
         width = self.space.num_columns
-        genes = self._genes[(trial_id - 1) * width : trial_id * width]
-        return [float(gene) for gene in genes]
+        return list(map(float, self._genes[(trial_id - 1) * width : trial_id * width]))
 
     def signed(self, trial_id: int) -> list[float]:
         """The rewards (m,) of a trial, all maximised."""

@@ -30,7 +30,7 @@ class LoadedStudy(Record):
         news = Journal(store, row.id, worker="").look()
         attempts = {}
         for claim in news.claims:
-            self.add(json.loads(claim.genotype), claim.budget)
+            self.add(claim.genotype, claim.budget)
             attempts[claim.id] = claim.attempt
         for measured in news.measurements:
             if measured.attempt == attempts[measured.trial_id]:
@@ -41,9 +41,8 @@ class LoadedStudy(Record):
             extras = extras_of(end, self.measurements(end.id))
             if extras:
                 self._extras[end.id] = extras
-            rewards = json.loads(end.rewards) if end.rewards else []
-            signs = objectives.signs[: len(rewards)]
-            signed = [r * sign for r, sign in zip(rewards, signs, strict=True)]
+            signs = objectives.signs[: len(end.rewards)]
+            signed = [r * sign for r, sign in zip(end.rewards, signs, strict=True)]
             seconds = math.nan if end.seconds is None else end.seconds
             self.settle(end.id, end.status, signed, seconds)
 

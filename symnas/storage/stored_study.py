@@ -122,10 +122,10 @@ class StoredStudy(Study):
         for measured in news.measurements:
             self._absorb_measurement(measured)
         ends = deque(news.ends)
-        for claim in news.claims:
+        genotypes = np.array([claim.genotype for claim in news.claims], dtype=float)
+        for claim, genotype in zip(news.claims, genotypes, strict=True):
             self._catch_up(claim, ends)
-            row = json.loads(claim.genotype)
-            self._take_up(row, np.array(row, dtype=float), claim.budget)
+            self._take_up(claim.genotype, genotype, claim.budget)
             self._own(claim.id, claim.worker, claim.attempt)
         for end in ends:
             self._absorb_end(end)
@@ -171,10 +171,9 @@ class StoredStudy(Study):
         if extras:
             self._extras[end.id] = extras
         self._owners.pop(end.id, None)
-        rewards = json.loads(end.rewards) if end.rewards else []
         genotype = np.array(self.row(end.id))
         seconds = math.nan if end.seconds is None else end.seconds
-        self._conclude(end.id, end.status, rewards, seconds, genotype)
+        self._conclude(end.id, end.status, end.rewards, seconds, genotype)
         if end.status == COMPLETED:
             self._failed_builds = -1
 
