@@ -56,6 +56,11 @@ class LocalSearch(Algorithm):
     def _setup(self) -> None:
         self._known: dict[bytes, float] = {}  # Rewards by genotype, -inf if it failed.
         self._done: set[bytes] = set()  # Of these all neighbours are known.
+        self._cell: Genotypes | None = None  # Where a walk stands, and its reward.
+        self._reward = -math.inf
+        # The best of the results since then that do not belong to the walk.
+        self._other: Genotypes | None = None
+        self._other_reward = -math.inf
         self._stand(None, -math.inf)
 
     def _ask(self, n: int, rng: np.random.Generator) -> Genotypes:
@@ -98,10 +103,8 @@ class LocalSearch(Algorithm):
             rows = self.space.neighbors(cell)
             self._neighbors = rows[[self.space.is_feasible(row) for row in rows]]
         self._rewards = self._recall(self._neighbors)  # NaN where not known.
-        # What came since then and does not belong to this walk.
         self._num_others = 0
-        self._other: Genotypes | None = None
-        self._other_reward = -math.inf
+        self._other, self._other_reward = None, -math.inf
 
     def _walk(self) -> None:
         """Moves as far as what is known allows."""

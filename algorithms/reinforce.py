@@ -11,6 +11,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,7 +21,7 @@ from symnas.algorithm import Algorithm
 from symnas.algorithms.slots import allowed, pick
 from symnas.genotype import Decision, Genotypes
 
-_DECAY = 0.9  # Of the baseline, As in [2] and in the scripts for [3].
+_DECAY = 0.9  # Of the baseline, as in the scripts for [2] and [3].
 _BETAS = 0.9, 0.999  # Adam's defaults, as is the next one.
 _EPSILON = 1e-8
 _LARGEST = 1e150  # Of an advantage; its square has to be a number.
@@ -72,7 +75,8 @@ class Reinforce(Algorithm):
         self._counts = np.array([self._num_options(d) for d in self.space.layout.owner])
         # The logits of all columns (d,) lie behind one another.
         self._starts = np.cumsum(self._counts) - self._counts
-        self._logits = np.zeros(self._counts.sum())
+        decisions = self.space.decisions
+        self._logits = np.concatenate([self._first_logits(d) for d in decisions])
         self._policy = self._softmax()
         self._baseline = 0.0
         self._mean = np.zeros_like(self._logits)  # Adam's moments.
@@ -84,12 +88,23 @@ class Reinforce(Algorithm):
             return decision.count
         return min(decision.count or self.resolution, self.resolution)
 
+    def _first_logits(self, decision: Decision) -> NDArray[np.float64]:
+        """Logits (s * options,) with which everything is equally likely."""
+        options = self._num_options(decision)
+        logits = np.zeros((decision.slots, options))
+        if decision.sorted:  # An early candidate can be completed in more ways.
+            for slot, left in enumerate(reversed(range(decision.slots))):
+                for option in range(options):
+                    larger = options - 1 - option + (not decision.distinct) * left
+                    logits[slot, option] = math.log(max(math.comb(larger, left), 1))
+        return logits.ravel()
+
     def _softmax(self) -> NDArray[np.float64]:
         largest = np.maximum.reduceat(self._logits, self._starts)
         odds = np.exp(self._logits - np.repeat(largest, self._counts))
         return odds / np.repeat(np.add.reduceat(odds, self._starts), self._counts)
 
-    def _slot_policy(self, group: Decision, picks: Genotypes) -> NDArray[np.float64]:
+    def _slot_policy(self, group: Decision, picks: NDArray[Any]) -> NDArray[np.float64]:
         """The probabilities (n, count) of the slot after the picks (n, s)."""
         start = self._starts[group.column + picks.shape[1]]
         mask = allowed(group, picks)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from symnas.genotype import Decision, Genotypes
+from symnas.genotype import Decision
 
 
-def allowed(decision: Decision, picks: Genotypes) -> NDArray[np.bool_]:
+def allowed(decision: Decision, picks: NDArray[Any]) -> NDArray[np.bool_]:
     """Which candidates (n, count) may follow the first picks (n, s) of a decision.
 
     Whatever is allowed can be completed. A decision with one slot allows all.
 
     >>> import symnas as sn
-    >>> [decision] = sn.SearchSpace(sn.manyof(2, "abc", sorted=True)).decisions
+    >>> [decision] = sn.SearchSpace(sn.manyof(2, ["a", "b", "c"], sorted=True)).decisions
     >>> allowed(decision, np.empty((1, 0))), allowed(decision, np.array([[1]]))
     (array([[ True,  True, False]]), array([[False, False,  True]]))
     """

@@ -58,7 +58,7 @@ class TPE(Algorithm):
     Example:
 
     >>> import symnas as sn
-    >>> space = {"x": sn.floatv(-2.0, 2.0), "n": sn.intv(1, 9), "op": sn.oneof("abc")}
+    >>> space = {"x": sn.floatv(-2.0, 2.0), "n": sn.intv(1, 9), "op": sn.oneof(["a", "b", "c"])}
     >>> def evaluate(x):
     ...     return -((x["x"] - 1) ** 2) - (x["n"] - 4) ** 2 - (x["op"] != "b")
     >>> result = sn.search(space, evaluate, "tpe", 100, seed=0, progress=False)
@@ -259,13 +259,12 @@ class _Choices:
         genes = genotypes[:, self.columns].astype(np.int32)
         active = genes >= 0
         genes[~active] = -2  # Unlike those of kernels.
-        known = self.points >= 0
         matches = np.zeros((len(genes), len(self.points)), np.int32)
-        for gene, point in zip(genes.T, self.points.T, strict=True):
+        for gene, point in zip(genes.T, self.points.T.copy(), strict=True):
             matches += gene[:, None] == point
         # All columns have the same spread here.
         gain = np.log((1.0 + self.spread[:1]) / self.spread[:1])
-        base = np.where(known, np.log(self.rest), -np.log(self.counts))
+        base = np.where(self.points < 0, -np.log(self.counts), np.log(self.rest))
         logs: Array = active.astype(float) @ base.T
         logs += matches * gain.sum()
         return logs
@@ -287,7 +286,8 @@ class _Choices:
         )
         result = np.zeros((len(genotypes), self.weights.shape[1]))
         genes = genotypes[:, self.columns].astype(np.int64)
-        np.add.at(result, (slice(None), self.mixture), logs[starts + genes])
+        for i, log in zip(self.mixture, logs[starts + genes].T, strict=True):
+            result[:, i] += log  # The slots of a decision are independent, too.
         return result
 
 
@@ -354,30 +354,28 @@ def _weights(used: NDArray[np.bool_]) -> Array:
 
 
 def _widths(places: Array) -> Array:
-    """The standard deviations (K,) of kernels at places (K,), of which the last is the prior.
+    """The standard deviations (K,) of kernels at places (K,); the last is the prior.
 
-    As far as the farther one of the two neighbours on the scale, within bounds. Kernels
-    where the decision was not active are as wide as the scale, as is the prior.
+    As far as the farther one of the two neighbours on the scale, within bounds. The prior
+    and kernels where the decision was not active are as wide as the scale.
     """
     widths = np.ones(len(places))
     active = np.flatnonzero(places >= 0)
-    if not len(active):
-        return widths
-    means = np.append(places[active], 0.5)
-    order = np.argsort(means, kind="stable")
-    gaps = np.diff(means[order])
-    farther = np.maximum(np.append(gaps[0], gaps), np.append(gaps, gaps[-1]))
-    widths[np.append(active, len(places) - 1)[order]] = np.clip(
-        farther, 1.0 / min(_MOST_KERNELS, 1 + len(means)), 1.0
-    )
-    widths[-1] = 1.0
+    order = active[np.argsort(places[active], kind="stable")]
+    gaps = np.diff(places[order])
+    if len(active) == 1:  # The ends of the scale are the only neighbours.
+        widths[active] = np.maximum(places[active], 1.0 - places[active])
+    elif len(active):
+        farther = np.maximum(np.append(gaps[0], gaps), np.append(gaps, gaps[-1]))
+        widths[order] = np.clip(farther, 1.0 / min(_MOST_KERNELS, 2 + len(active)), 1.0)
     return widths
 
 
 def _log_sum(logs: Array) -> Array:
-    """The logarithm (q,) of the sum of exponentials of (q, K), which are overwritten."""
-    largest = logs.max(axis=1)
-    logs -= largest[:, None]
-    np.exp(logs, out=logs)
-    total: Array = largest + np.log(logs.sum(axis=1))
+    """The logarithm (q,) of the sum of exponentials of (q, K)."""
+    largest = logs.max(axis=1, keepdims=True)
+    shares = np.exp(
+        (logs - largest).astype(np.float32)
+    )  # Three times as fast as float64.
+    total: Array = largest[:, 0] + np.log(shares.sum(axis=1, dtype=float))
     return total

@@ -288,6 +288,8 @@ def share(module: T) -> T:
 def _open(kind: type[HyperValue], fields: Mapping[str, Any]) -> Any:
     if tracing.decide is not None:
         return tracing.decide(kind, fields)
+    if "candidates" in fields:  # However many: no constant that may stay a leaf.
+        fields = {**fields, "candidates": SymbolicList(fields["candidates"])}
     return kind._make(fields)
 
 
@@ -295,9 +297,9 @@ def _called(what: str, name: str | None) -> str:
     return f"`{what}`" if name is None else f"`{what}` named {name!r}"
 
 
-def _candidates(what: str, candidates: Any, name: str | None) -> SymbolicList:
+def _candidates(what: str, candidates: Any, name: str | None) -> list[Any]:
     if isinstance(candidates, SymbolicList):
-        return SymbolicList(list.__iter__(candidates))
+        return list(list.__iter__(candidates))
     if isinstance(candidates, (str, bytes, Mapping)):
         raise TypeError(
             f"`candidates` of {_called(what, name)} must be a list, got {candidates!r}."
@@ -317,7 +319,7 @@ def _candidates(what: str, candidates: Any, name: str | None) -> SymbolicList:
         raise ValueError(
             f"{_called(what, name)} needs at least one candidate, got none."
         )
-    return SymbolicList(items)  # However long: it is no constant that may stay a leaf.
+    return items
 
 
 def _name(name: Any) -> str | None:

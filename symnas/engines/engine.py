@@ -8,7 +8,14 @@ from typing import Any, Protocol, Self
 
 
 class EngineError(RuntimeError):
-    """Workers cannot be started or kept; the message says what to do."""
+    """Workers cannot be started or kept; the message says what to do.
+
+    Example:
+
+    >>> import symnas as sn
+    >>> issubclass(sn.EngineError, RuntimeError)
+    True
+    """
 
 
 @dataclasses.dataclass(frozen=True)

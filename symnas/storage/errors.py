@@ -11,5 +11,5 @@ class StorageError(RuntimeError):
     ...     sn.load_study("no/such/folder/studies.db", "first")
     ... except sn.StorageError as error:
     ...     print(error)
-    There is no store at no/such/folder/studies.db.
+    There is no store at ...no/such/folder/studies.db.
     """

@@ -164,9 +164,11 @@ class Store:
                 if ours
                 else None
             )
-        if found is None:
-            if self.read_only or self._must_exist:
+        self._empty = found is None and self.read_only
+        if self._empty:  # As in the moment in which another process begins a study.
+            if tables:
                 raise self.error("It holds no studies of symnas")
+        elif found is None:
             self._create()
         elif found != SCHEMA_VERSION:
             newer = "a newer" if found > SCHEMA_VERSION else "an older"
@@ -252,6 +254,8 @@ class Store:
 
     def all_studies(self) -> Sequence[Any]:
         """A row for each study."""
+        if self._empty:
+            return ()
         with self.reading() as connection:
             return connection.execute(sa.select(studies).order_by(studies.c.id)).all()
 

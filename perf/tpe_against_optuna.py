@@ -1,0 +1,164 @@
+"""Does TPE find as much as Optuna's TPESampler with equally many evaluations?
+
+    python perf/tpe_against_optuna.py [number of seeds, by default 50]
+
+NAS-Bench-201 is read from `SYMNAS_DATA` or `../shared/data`, and left out without it.
+The other problem was written for this script and not looked at while TPE was made.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import gzip
+import math
+import os
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from measure import report, seconds
+from scipy.stats import mannwhitneyu
+
+import symnas as sn
+
+Space = dict[str, Any]
+Evaluate = Callable[[Mapping[str, Any]], float]
+
+OPERATIONS = ["none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"]
+DATA = Path(os.environ.get("SYMNAS_DATA", "../shared/data")) / "nb201/nb201.csv.gz"
+
+
+def nas_bench_201() -> tuple[Space, Evaluate]:
+    """The test accuracy on CIFAR-10 after 200 epochs."""
+    table = {}
+    with gzip.open(DATA, "rt") as file:
+        for row in csv.DictReader(file):
+            edges = row["arch_str"].replace("+", "").strip("|").replace("||", "|")
+            cell = tuple(edge.split("~")[0] for edge in edges.split("|"))
+            table[cell] = float(row["c10_test"])
+    return {f"edge{i}": OPERATIONS for i in range(6)}, lambda x: table[
+        tuple(x.values())
+    ]
+
+
+def training() -> tuple[Space, Evaluate]:
+    """A made response to the hyper-parameters of a training; 0 is the optimum."""
+    space = {
+        "optimizer": ["sgd", "adam", "adamw"],
+        "activation": ["relu", "gelu", "tanh", "sigmoid"],
+        "rate": (1e-5, 1.0, "log"),
+        "decay": (1e-6, 1e-1, "log"),
+        "dropout": (0.0, 0.9),
+        "layers": (1, 12),
+        "width": (8, 1024, "log"),
+    }
+
+    def evaluate(x: Mapping[str, Any]) -> float:
+        best_rate = {"sgd": -1.0, "adam": -3.0, "adamw": -2.5}[x["optimizer"]]
+        capacity = math.log2(x["width"]) + 0.5 * x["layers"]
+        loss = {"sgd": 0.1, "adam": 0.05, "adamw": 0.0}[x["optimizer"]]
+        loss += {"relu": 0.02, "gelu": 0.0, "tanh": 0.1, "sigmoid": 0.3}[
+            x["activation"]
+        ]
+        loss += 0.2 * (math.log10(x["rate"]) - best_rate) ** 2
+        loss += 0.02 * (math.log10(x["decay"]) + 3.0) ** 2
+        loss += (
+            0.05 * abs(capacity - 10.0) + 0.3 * (x["dropout"] - 0.05 * x["layers"]) ** 2
+        )
+        return -loss
+
+    return space, evaluate
+
+
+def ours(space: Space, evaluate: Evaluate, n: int, seed: int, **options: Any) -> Any:
+    def value(name: str, choices: Any) -> Any:
+        if isinstance(choices, list):
+            return sn.oneof(choices)
+        low, high, *scale = choices
+        if isinstance(low, float):
+            return sn.floatv(low, high, *scale)
+        return sn.intv(low, high, log=bool(scale))
+
+    duplicates = options.pop("duplicates", "avoid")
+    examples = sn.sample(
+        {name: value(name, choices) for name, choices in space.items()},
+        sn.algorithms.TPE(**options),
+        n,
+        seed=seed,
+        duplicates=duplicates,
+    )
+    for x, feedback in examples:
+        feedback(evaluate(x))
+    return [trial.reward for trial in examples.result.trials]
+
+
+def theirs(space: Space, evaluate: Evaluate, n: int, seed: int, **options: Any) -> Any:
+    def value(trial: Any, name: str, choices: Any) -> Any:
+        if isinstance(choices, list):
+            return trial.suggest_categorical(name, choices)
+        low, high, *scale = choices
+        kind = trial.suggest_float if isinstance(low, float) else trial.suggest_int
+        return kind(name, low, high, log=bool(scale))
+
+    def objective(trial: Any) -> float:
+        return evaluate({name: value(trial, name, c) for name, c in space.items()})
+
+    sampler = optuna.samplers.TPESampler(seed=seed, **options)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    study.optimize(objective, n_trials=n)
+    return [trial.value for trial in study.trials]
+
+
+CONTENDERS = {
+    "Optuna": theirs,
+    "symnas": ours,
+    "symnas, duplicates allowed": functools.partial(ours, duplicates="allow"),
+    "Optuna, independent": functools.partial(theirs, multivariate=False),
+    "symnas, independent, duplicates allowed": functools.partial(
+        ours, multivariate=False, duplicates="allow"
+    ),
+}
+
+
+def compare(name: str, problem: Any, queries: list[int], num_seeds: int) -> None:
+    """p is that of the two-sided Mann-Whitney test against Optuna's default."""
+    space, evaluate = problem()
+    rows: list[list[Any]] = []
+    reference: list[Any] = []
+    for contender, run in CONTENDERS.items():
+        best, spent = [], 0.0
+        for seed in range(num_seeds):
+            values: list[float] = []
+            spent += seconds(
+                lambda run=run, seed=seed, values=values: values.extend(
+                    run(space, evaluate, queries[-1], seed)
+                )
+            )
+            best.append(np.maximum.accumulate(values)[np.array(queries) - 1])
+        found = np.array(best).T
+        row: list[Any] = [contender]
+        reference = reference or list(found)
+        for theirs_found, ours_found in zip(reference, found, strict=True):
+            p = mannwhitneyu(ours_found, theirs_found).pvalue
+            row += [f"{ours_found.mean():.3f}±{ours_found.std():.3f}", f"{p:.2g}"]
+        rows.append([*row, spent / num_seeds / queries[-1] * 1e3])
+    columns = [text for n in queries for text in (f"best of {n}", "p")]
+    report(f"{name}, {num_seeds} seeds", ["", *columns, "ms per trial"], rows)
+
+
+def main() -> None:
+    warnings.simplefilter("ignore")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    num_seeds = int(sys.argv[1]) if len(sys.argv) > 1 else 50
+    compare("a made training", training, [50, 100, 200], num_seeds)
+    if DATA.exists():
+        compare("NAS-Bench-201", nas_bench_201, [110, 500], num_seeds)
+
+
+if __name__ == "__main__":
+    main()
