@@ -154,6 +154,7 @@ def _line(trial: Trial) -> bytes:
         "error": trial.error,
         "metadata": trial.metadata,
         "stopped_early": trial.stopped_early,
+        "budget": trial.budget,
         "measurements": [
             {"step": measurement.step, "metrics": measurement.metrics}
             for measurement in trial.measurements

@@ -94,6 +94,9 @@ class Leases:
 
     def stop(self) -> None:
         self._stopped.set()
+        # Its connection goes back before the store is closed.
+        if threading.current_thread() is not self._thread and self._thread.is_alive():
+            self._thread.join(1.0)
 
     def _run(self) -> None:
         while not self._stopped.wait(BEAT_SECONDS):

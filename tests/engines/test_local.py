@@ -323,6 +323,7 @@ def test_ctrl_c_ends_with_the_result_so_far(tmp_path, stoppable):
     wait_for(lambda: all_gone(tmp_path))
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_while_workers_start(tmp_path, stoppable):
     (tmp_path / "slow").touch()
     script = Script(stoppable, tmp_path)

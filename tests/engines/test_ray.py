@@ -120,6 +120,7 @@ def test_a_trial_whose_node_is_lost_runs_again_on_another(cluster, tmp_path):
     assert measured == [[x] for x in range(6)]
 
 
+@pytest.mark.slow
 def test_evaluations_get_the_resources_that_they_ask_for(cluster):
     special = next(n for n in ray.nodes() if n["Resources"].get("special"))["NodeID"]
 
