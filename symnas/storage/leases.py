@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from symnas.storage.journal import Journal
 
 BEAT_SECONDS = 5.0
-LEASE_SECONDS = (
-    60.0  # Without a beat; also a long computation may hold the interpreter.
-)
+LEASE_SECONDS = 60.0  # A long computation may hold the interpreter for a while.
+_STOP_SECONDS = 10.0  # To wait for a beat that is under way.
 
 
 def new_worker() -> str:
@@ -93,10 +92,10 @@ class Leases:
         self._seen_alive.add(worker)
 
     def stop(self) -> None:
+        """Ends the beats; one that is under way may still need its connection."""
         self._stopped.set()
-        # Its connection goes back before the store is closed.
-        if threading.current_thread() is not self._thread and self._thread.is_alive():
-            self._thread.join(1.0)
+        if threading.current_thread() is not self._thread:
+            self._thread.join(_STOP_SECONDS)
 
     def _run(self) -> None:
         while not self._stopped.wait(BEAT_SECONDS):

@@ -43,7 +43,11 @@ def query(path: str, text: str) -> list[Any]:
 # --- kills ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("options", [{}, {"lag": 3}], ids=["", "lag"])
+@pytest.mark.parametrize(
+    "options",
+    [{}, pytest.param({"lag": 3}, marks=pytest.mark.slow)],
+    ids=["", "lag"],
+)
 def test_100_kills_change_nothing(processes, sqlite, options):
     """Issue 4: database intact, proposals equal to those of the uninterrupted run."""
     kill_often(processes, sqlite, 100, options)
