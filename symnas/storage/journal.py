@@ -11,7 +11,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
@@ -24,6 +24,8 @@ from symnas.trial import PENDING, Measurement
 
 if TYPE_CHECKING:
     from symnas.storage.store import Store
+
+_CHECKPOINT = 400  # Transactions of a study between two checkpoints, some 1,000 pages.
 
 _CLAIMED = (
     "study_id",
@@ -114,12 +116,13 @@ def extras_of(end: End, measured: list[Measurement]) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value}
 
 
-def _parsed(rows: list[Any], kind: Any, field: str) -> Iterator[list[Any]]:
-    """Rows with the JSON list in one of their fields read: all at once is fast."""
+def _parsed(kind: Any, rows: list[Any], field: str) -> list[Any]:
+    """Rows as named tuples, with the JSON list in one of their fields read."""
+    columns = list(zip(*rows, strict=True))
     at = kind._fields.index(field)
-    lists = json.loads(f"[{','.join(row[at] or '[]' for row in rows)}]")
-    for row, value in zip(rows, lists, strict=True):
-        yield [*row[:at], value, *row[at + 1 :]]
+    # All lists at once is fast.
+    columns[at] = json.loads(f"[{','.join(text or '[]' for text in columns[at])}]")
+    return list(map(kind, *columns))
 
 
 class Journal:
@@ -134,6 +137,7 @@ class Journal:
         self.study_id = study_id
         self.worker = worker
         self._process = os.getpid()
+        self._checkpoint_is_due = False
         engine = store.engine
         # How far it was read.
         self._num_trials = self._num_ended = self._num_measurements = 0
@@ -279,9 +283,14 @@ class Journal:
         with self.store.session(reads=True) as session:
             return self._news(session, self._counted(session.run(self._counts)))
 
-    def _session(self) -> AbstractContextManager[Session]:
+    @contextmanager
+    def _session(self) -> Iterator[Session]:
         self._require_own_process()
-        return self.store.session()
+        with self.store.session() as session:
+            yield session
+        if self._checkpoint_is_due:
+            self._checkpoint_is_due = False
+            self.store.checkpoint()
 
     def _writing(self) -> AbstractContextManager[Connection]:
         self._require_own_process()
@@ -295,7 +304,9 @@ class Journal:
             )
 
     def _count(self, session: Session, name: str) -> _Counts:
-        return self._counted(session.run(self._counting[name]))
+        counts = self._counted(session.run(self._counting[name]))
+        self._checkpoint_is_due = sum(counts[:3]) % _CHECKPOINT == 0
+        return counts
 
     def _require_study(self, connection: Connection) -> None:
         here = studies.c.id == self.study_id
@@ -318,9 +329,7 @@ class Journal:
         ends: list[End] = []
         if counts.num_trials > self._num_trials:
             found = session.run(self._new_claims, last=self._num_trials)
-            claims = [
-                Claim(*row) for row in _parsed(found.fetchall(), Claim, "genotype")
-            ]
+            claims = _parsed(Claim, found.fetchall(), "genotype")
             self._num_trials = claims[-1].id
         if counts.num_measurements > self._num_measurements:
             found = session.run(self._new_measurements, last=self._num_measurements)
@@ -328,7 +337,7 @@ class Journal:
             self._num_measurements = measured[-1].number
         if counts.num_ended > self._num_ended:
             found = session.run(self._new_ends, last=self._num_ended)
-            ends = [End(*row) for row in _parsed(found.fetchall(), End, "rewards")]
+            ends = _parsed(End, found.fetchall(), "rewards")
             self._num_ended = ends[-1].end_number
         return News(claims, measured, ends, counts.stopped_by)
 

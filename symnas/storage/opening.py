@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import gc
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from symnas.result import Result
@@ -35,7 +38,20 @@ def begin_study(
         return Study(*arguments, **options)
     from symnas.storage.stored_study import StoredStudy
 
-    return StoredStudy(*arguments, name=name, storage=storage, **options)
+    with _collecting_no_garbage():
+        return StoredStudy(*arguments, name=name, storage=storage, **options)
+
+
+@contextmanager
+def _collecting_no_garbage() -> Iterator[None]:
+    """While the rows of a large study are read, which all stay: half of the time."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,7 +150,8 @@ def load_study(storage: str | os.PathLike[str], name: str, space: Any = None) ->
                 f"{row.outline}"
             )
         objectives = Objectives(json.loads(row.objectives))
-        return Result(LoadedStudy(store, row, objectives, space))
+        with _collecting_no_garbage():
+            return Result(LoadedStudy(store, row, objectives, space))
     finally:
         store.close()
 

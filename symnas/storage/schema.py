@@ -66,8 +66,16 @@ trials = Table(
     Column("metadata", Text),  # JSON object
     Column("error", Text),
     Column("stopped_early", Boolean),
+    sqlite_with_rowid=False,  # The rows lie in the index of their key.
 )
-Index("symnas_trials_by_end", trials.c.study_id, trials.c.end_number)
+_has_ended = trials.c.end_number.is_not(None)
+Index(
+    "symnas_trials_by_end",
+    trials.c.study_id,
+    trials.c.end_number,
+    sqlite_where=_has_ended,
+    postgresql_where=_has_ended,
+)
 
 measurements = Table(
     "symnas_measurements",
@@ -78,6 +86,7 @@ measurements = Table(
     Column("attempt", Integer, nullable=False),  # those of earlier ones do not count
     Column("step", BigInteger, nullable=False),
     Column("metrics", Text, nullable=False),  # JSON object
+    sqlite_with_rowid=False,
 )
 
 # A worker is alive while its beats go on. Others count them with clocks of their own,

@@ -9,9 +9,10 @@ import contextlib
 import dataclasses
 import difflib
 import os
+import random
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from symnas.storage.schema import (
 from symnas.storage.statements import Session
 
 _BUSY_SECONDS = 60
+_SHORTEST_SLEEP, _LONGEST_SLEEP = 0.002, 0.02  # Seconds between attempts to write.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +77,7 @@ class Store:
         elif self.url.get_backend_name() != "postgresql":
             raise self.error("Studies are kept in SQLite or PostgreSQL, not there")
         self._process = os.getpid()
+        self._writer: sqlite3.Connection | None = None
         self.engine = self._engine()
         driver: Any = self.engine.dialect.loaded_dbapi
         self._driver_error = driver.Error
@@ -86,7 +89,11 @@ class Store:
 
     def close(self) -> None:
         # A fork has copies of connections that are still in use elsewhere.
-        self.engine.dispose(close=os.getpid() == self._process)
+        own = os.getpid() == self._process
+        self.engine.dispose(close=own)
+        if own and self._writer is not None:
+            self._writer.close()
+            self._writer = None
 
     # --- opening ------------------------------------------------------------------------
 
@@ -225,19 +232,46 @@ class Store:
     @contextmanager
     def session(self, reads: bool = False) -> Iterator[Session]:
         """The same for what every trial needs, past SQLAlchemy's layers."""
-        with self._errors():
+        with self._errors(), self._connected(reads) as connection:
+            session = Session(connection, self._sqlite)
+            _patiently(lambda: session.begin(reads))
+            try:
+                yield session
+            except BaseException:
+                session.roll_back()
+                raise
+            _patiently(session.commit)
+
+    @contextmanager
+    def _connected(self, reads: bool) -> Iterator[Any]:
+        """A connection at the driver."""
+        if reads or not self._sqlite:
             connection = self.engine.raw_connection()
             try:
-                session = Session(connection, self._sqlite)
-                session.begin(reads)
-                try:
-                    yield session
-                except BaseException:
-                    session.roll_back()
-                    raise
-                session.commit()
+                yield connection
             finally:
                 connection.close()  # It goes back to the pool.
+            return
+        # The pool would take longer than the transaction.
+        writer, self._writer = self._writer, None
+        if writer is None:
+            writer = _connect_sqlite(self._address(self.read_only), timeout=0)
+            # The journal does it now and then; SQLite would, when several processes
+            # write, at every commit.
+            writer.execute("PRAGMA wal_autocheckpoint=0")
+        try:
+            yield writer
+        finally:
+            if self._writer is None:
+                self._writer = writer
+            else:  # Another thread has brought back its own.
+                writer.close()
+
+    def checkpoint(self) -> None:
+        """Moves what was written to the file from the log, which may then begin anew."""
+        if self._sqlite:
+            with self._errors(), self._connected(reads=False) as connection:
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -336,11 +370,27 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
 
-def _connect_sqlite(address: str) -> sqlite3.Connection:
+def _patiently(attempt: Callable[[], None]) -> None:
+    """Tries again while another process writes.
+
+    SQLite itself would sleep for longer and longer, and let the file lie idle.
+    """
+    deadline, longest = time.monotonic() + _BUSY_SECONDS, _SHORTEST_SLEEP
+    while True:
+        try:
+            return attempt()
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(random.uniform(0, longest))
+        longest = min(2 * longest, _LONGEST_SLEEP)
+
+
+def _connect_sqlite(address: str, timeout: float = _BUSY_SECONDS) -> sqlite3.Connection:
     connection = sqlite3.connect(
         address,
         uri=True,
-        timeout=_BUSY_SECONDS,
+        timeout=timeout,
         isolation_level=None,  # The engine begins transactions itself.
         check_same_thread=False,
     )

@@ -81,7 +81,7 @@ class Child:
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.join()
+        self.process.join(10)
 
     def join(self, seconds: float = 60) -> None:
         """Waits for its end, which must be without an error."""
@@ -91,7 +91,8 @@ class Child:
     def close(self) -> None:
         self.kill()
         self._ours.close()
-        self.process.close()
+        if self.process.exitcode is not None:
+            self.process.close()
 
 
 class Processes:

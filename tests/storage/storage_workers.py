@@ -63,6 +63,7 @@ def run(pipe: Any, storage: str, options: dict[str, Any]) -> None:
             pipe.send(feedback.id)
             pipe = None
         in_steps(feedback)
+        time.sleep(0.001)
 
 
 def run_to_the_end(

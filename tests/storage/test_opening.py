@@ -168,10 +168,6 @@ def test_a_loaded_study_equals_the_live_one(toy, sqlite):
     assert loaded.top(3) == [loaded.trials[t.id - 1] for t in live.top(3)]
     with pytest.raises(sn.StorageError, match="Pass the space"):
         loaded.best_model()
-
-
-def test_with_its_space_it_builds_the_same_examples(toy, sqlite):
-    live = evaluated(toy, sqlite, name="toy")
     space = toy.make() if toy.constraint is None else toy.compile()
     loaded = sn.load_study(sqlite, "toy", space)
     assert compared(loaded) == compared(live)
