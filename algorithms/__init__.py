@@ -15,6 +15,7 @@ from symnas.algorithms.bohb import BOHB as BOHB
 from symnas.algorithms.grid_search import GridSearch as GridSearch
 from symnas.algorithms.hyperband import Hyperband as Hyperband
 from symnas.algorithms.local_search import LocalSearch as LocalSearch
+from symnas.algorithms.nsga2 import NSGA2 as NSGA2
 from symnas.algorithms.random_search import RandomSearch as RandomSearch
 from symnas.algorithms.regularized_evolution import (
     RegularizedEvolution as RegularizedEvolution,

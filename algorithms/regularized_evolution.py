@@ -16,8 +16,7 @@ class RegularizedEvolution(Algorithm):
     """Algorithm 1 of [1], with one random mutation per child.
 
     A robust first choice for discrete spaces, and asynchronous by nature. Members of a
-    tournament are drawn with replacement, as in the scripts of NAS-Bench-201, which use
-    `population_size=10` and `tournament_size=3`. The first `population_size` proposals
+    tournament are drawn with replacement, as in the scripts of NAS-Bench-201. The first `population_size` proposals
     are random; after them children are bred from what is known, even if some of the
     first results are still to come.
 
@@ -25,13 +24,18 @@ class RegularizedEvolution(Algorithm):
 
     >>> import symnas as sn
     >>> space = [sn.oneof(range(5)) for _ in range(6)]
-    >>> evolution = sn.algorithms.RegularizedEvolution(population_size=10, tournament_size=3)
+    >>> evolution = sn.algorithms.RegularizedEvolution.nas_bench_201()
     >>> sn.search(space, sum, evolution, 200, seed=0, progress=False).best.reward
     24.0
     """
 
     population_size: int = 100  # P in [1].
     tournament_size: int = 25  # S in [1].
+
+    @classmethod
+    def nas_bench_201(cls) -> RegularizedEvolution:
+        """The setting in the scripts of NAS-Bench-201, for about 100 examples."""
+        return cls(population_size=10, tournament_size=3)
 
     def _check(self) -> None:
         if not 1 <= self.tournament_size <= self.population_size:

@@ -361,6 +361,15 @@ class Layout:
             children[missing] = self._draw(rng, len(children))[missing]
         return self.activate(children)
 
+    def redraw(
+        self, genotypes: Genotypes, which: NDArray[np.bool_], rng: np.random.Generator
+    ) -> Genotypes:
+        """Children (n, d) in which the decisions `which` (n, D) are drawn anew."""
+        fresh = self._draw(rng, len(genotypes))
+        drawn = np.repeat(which, [d.slots for d in self.decisions], axis=1)
+        # What becomes active has no value yet.
+        return self.activate(np.where(drawn | (genotypes < 0), fresh, genotypes))
+
     # --- neighbours -------------------------------------------------
 
     def neighbors(self, row: Sequence[float]) -> Genotypes:

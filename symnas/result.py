@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from symnas import optuna_export
+from symnas.pareto import hypervolume
 from symnas.trial import COMPLETED, FAILED, SKIPPED, Trial
 
 if TYPE_CHECKING:
@@ -133,6 +134,34 @@ class Result:
                 front.append(int(done[i]))
                 kept = np.vstack([kept, rewards[i]])
         return [self._record.trial(i + 1) for i in sorted(front)]
+
+    def hypervolume(self, reference: Sequence[float]) -> float:
+        """The volume between the Pareto front and a point that is worse.
+
+        Args:
+          reference: (m,), in the order and the sign of the objectives as they are
+            reported: with "accuracy" and "-latency" an accuracy and a latency.
+
+        Example:
+
+        >>> import symnas as sn
+        >>> space = {"width": sn.oneof([1, 2])}
+        >>> evaluate = lambda x: {"accuracy": x["width"], "size": x["width"]}
+        >>> result = sn.search(
+        ...     space, evaluate, "nsga2", 2, objectives=["accuracy", "-size"], seed=0,
+        ...     progress=False,
+        ... )
+        >>> result.hypervolume([0, 3])
+        3.0
+        """
+        rewards = self._record.rewards()[self._record.statuses() == COMPLETED]
+        corner = np.asarray(reference, dtype=float)
+        if corner.shape != (len(self.objectives),):
+            raise ValueError(
+                f"`reference` needs a number for each objective, {self.objectives}, got "
+                f"{reference!r}."
+            )
+        return hypervolume(rewards, corner * self._record.objectives.signs)
 
     def model(self, trial: Trial) -> Any:
         """The example of a trial, made anew: models get the initial weights they had."""

@@ -14,15 +14,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from symnas.genotype import INACTIVE
 from symnas.storage.errors import StorageError
 from symnas.storage.schema import measurements, studies, trials, workers
 from symnas.storage.statements import Session, Statement
 from symnas.trial import PENDING, Measurement
 
 if TYPE_CHECKING:
+    from symnas.layout import Layout
     from symnas.storage.store import Store
 
 _CHECKPOINT = 400  # Transactions of a study between two checkpoints, some 1,000 pages.
@@ -68,7 +71,7 @@ class Measured(NamedTuple):
     trial_id: int
     attempt: int
     step: int
-    metrics: str
+    metrics: dict[str, float]
 
 
 class End(NamedTuple):
@@ -78,10 +81,10 @@ class End(NamedTuple):
     attempt: int
     end_number: int
     status: int
-    rewards: list[float]
+    rewards: list[float] | None
     seconds: float | None
-    metrics: str | None
-    metadata: str | None
+    metrics: dict[str, float] | None
+    metadata: dict[str, Any] | None
     error: str | None
     stopped_early: bool | None
 
@@ -108,21 +111,23 @@ def extras_of(end: End, measured: list[Measurement]) -> dict[str, Any]:
         return {}
     found = {
         "measurements": measured,
-        "metrics": end.metrics and json.loads(end.metrics),
-        "metadata": end.metadata and json.loads(end.metadata),
+        "metrics": end.metrics,
+        "metadata": end.metadata,
         "error": end.error,
         "stopped_early": bool(end.stopped_early),
     }
     return {key: value for key, value in found.items() if value}
 
 
-def _parsed(kind: Any, rows: list[Any], field: str) -> list[Any]:
-    """Rows as named tuples, with the JSON list in one of their fields read."""
+def _parsed(kind: Any, rows: list[Any], *fields: str) -> list[Any]:
+    """Rows as named tuples, with the JSON in some of their fields read."""
     columns = list(zip(*rows, strict=True))
-    at = kind._fields.index(field)
-    # All lists at once is fast.
-    columns[at] = json.loads(f"[{','.join(text or '[]' for text in columns[at])}]")
-    return list(map(kind, *columns))
+    for field in fields if rows else ():
+        at = kind._fields.index(field)
+        if any(columns[at]):
+            # All at once is fast.
+            columns[at] = json.loads(f"[{','.join(t or 'null' for t in columns[at])}]")
+    return [kind(*row) for row in zip(*columns, strict=True)]
 
 
 class Journal:
@@ -132,10 +137,14 @@ class Journal:
       worker: the name under which trials are claimed.
     """
 
-    def __init__(self, store: Store, study_id: int, worker: str) -> None:
+    def __init__(
+        self, store: Store, study_id: int, layout: Layout, worker: str = ""
+    ) -> None:
         self.store = store
         self.study_id = study_id
         self.worker = worker
+        # Genes lie below these, and floats up to 1.
+        self._limits = np.where(layout.is_float, np.nextafter(1.0, 2.0), layout.counts)
         self._process = os.getpid()
         self._checkpoint_is_due = False
         engine = store.engine
@@ -329,17 +338,50 @@ class Journal:
         ends: list[End] = []
         if counts.num_trials > self._num_trials:
             found = session.run(self._new_claims, last=self._num_trials)
-            claims = _parsed(Claim, found.fetchall(), "genotype")
-            self._num_trials = claims[-1].id
+            claims = self._read(Claim, found, "genotype")
+            ids = [claim.id for claim in claims]
+            self._require(ids == [*range(self._num_trials + 1, counts.num_trials + 1)])
+            self._check_genotypes([claim.genotype for claim in claims])
+            self._num_trials = counts.num_trials
         if counts.num_measurements > self._num_measurements:
             found = session.run(self._new_measurements, last=self._num_measurements)
-            measured = [Measured(*row) for row in found.fetchall()]
+            measured = self._read(Measured, found, "metrics")
+            self._require(bool(measured))
             self._num_measurements = measured[-1].number
         if counts.num_ended > self._num_ended:
             found = session.run(self._new_ends, last=self._num_ended)
-            ends = _parsed(End, found.fetchall(), "rewards")
+            ends = self._read(End, found, "rewards", "metrics", "metadata")
+            self._require(bool(ends))
             self._num_ended = ends[-1].end_number
+        named = [row.trial_id for row in measured] + [row.id for row in ends]
+        self._require(not named or 1 <= min(named) <= max(named) <= self._num_trials)
         return News(claims, measured, ends, counts.stopped_by)
+
+    def _read(self, kind: Any, found: Any, *fields: str) -> list[Any]:
+        try:
+            return _parsed(kind, found.fetchall(), *fields)
+        except ValueError as error:  # It is not JSON.
+            raise self._damaged() from error
+
+    def _check_genotypes(self, rows: list[list[float]]) -> None:
+        try:
+            genotypes = np.array(rows, dtype=float)
+        except (ValueError, TypeError) as error:
+            raise self._damaged() from error
+        self._require(genotypes.shape == (len(rows), len(self._limits)))
+        self._require(
+            bool(((genotypes >= INACTIVE) & (genotypes < self._limits)).all())
+        )
+
+    def _require(self, intact: bool) -> None:
+        if not intact:
+            raise self._damaged()
+
+    def _damaged(self) -> StorageError:
+        return self.store.error(
+            "The rows of the study do not fit together: the file is damaged. Restore a "
+            "copy of it"
+        )
 
     # --- ownership ----------------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any
 
@@ -27,7 +26,7 @@ class LoadedStudy(Record):
         super().__init__(space, objectives)
         self.name = row.name
         self.seed = row.seed
-        news = Journal(store, row.id, worker="").look()
+        news = Journal(store, row.id, space.layout).look()
         attempts = {}
         for claim in news.claims:
             self.add(claim.genotype, claim.budget)
@@ -35,14 +34,14 @@ class LoadedStudy(Record):
         for measured in news.measurements:
             if measured.attempt == attempts[measured.trial_id]:
                 self.extras(measured.trial_id).setdefault("measurements", []).append(
-                    Measurement(measured.step, json.loads(measured.metrics))
+                    Measurement(measured.step, measured.metrics)
                 )
         for end in news.ends:
             extras = extras_of(end, self.measurements(end.id))
             if extras:
                 self._extras[end.id] = extras
-            signs = objectives.signs[: len(end.rewards)]
-            signed = [r * sign for r, sign in zip(end.rewards, signs, strict=True)]
+            rewards = zip(end.rewards or (), objectives.signs, strict=False)
+            signed = [reward * sign for reward, sign in rewards]
             seconds = math.nan if end.seconds is None else end.seconds
             self.settle(end.id, end.status, signed, seconds)
 

@@ -37,6 +37,7 @@ studies = Table(
     Column("fingerprint", Text, nullable=False),
     Column("decisions", Text, nullable=False),  # JSON, see `decisions.py`
     Column("outline", Text, nullable=False),  # the space as code, for people
+    Column("checksum", Text, nullable=False),  # SHA-256 of the texts above
     Column("created", Double, nullable=False),  # seconds since the epoch
     # Every transaction that writes begins by counting here, which also locks the row.
     Column("num_trials", Integer, nullable=False, default=0),

@@ -8,11 +8,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import difflib
+import hashlib
 import os
 import random
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.engine import URL, Connection, Engine
 
+from symnas.layout import Layout
 from symnas.storage.errors import StorageError
 from symnas.storage.journal import Journal
 from symnas.storage.schema import (
@@ -216,6 +218,9 @@ class Store:
         except (exc.DBAPIError, self._driver_error) as error:
             message = str(getattr(error, "orig", error))
             raise StorageError(_explained(message, self.shown)) from error
+        except UnicodeDecodeError as error:  # In a message or a value of the database.
+            message = f"malformed text: {error}"
+            raise StorageError(_explained(message, self.shown)) from error
 
     def error(self, what: str) -> StorageError:
         return StorageError(f"{self.shown}: {what}.")
@@ -303,7 +308,15 @@ class Store:
         if name not in rows:
             known = ", ".join(map(repr, rows)) or "none"
             raise self.error(f"There is no study {name!r}; the studies are {known}")
+        self._require_intact(rows[name])
         return rows[name]
+
+    def _require_intact(self, row: Any) -> None:
+        if row.checksum != _checksum(row._mapping):
+            raise self.error(
+                f"What the study {row.name!r} has searched cannot be read: the file is "
+                "damaged. Restore a copy of it"
+            )
 
     def delete(self, study_id: int) -> None:
         """Removes a study and all its trials."""
@@ -333,7 +346,12 @@ class Store:
             raise self.error(f"The file is damaged ({found}). Restore a copy of it")
 
     def open_study(
-        self, name: str, wanted: StudyDescription, worker: str, any_seed: bool
+        self,
+        name: str,
+        wanted: StudyDescription,
+        layout: Layout,
+        worker: str,
+        any_seed: bool,
     ) -> tuple[Journal, int]:
         """The journal of a study, which is created, or checked against `wanted`.
 
@@ -348,17 +366,17 @@ class Store:
                 sa.select(studies).where(studies.c.name == name)
             ).one_or_none()
             if row is None:
-                values = dataclasses.asdict(wanted)
-                result = connection.execute(
-                    studies.insert().values(name=name, created=time.time(), **values)
-                )
+                values = {"name": name, **dataclasses.asdict(wanted)}
+                values.update(checksum=_checksum(values), created=time.time())
+                result = connection.execute(studies.insert().values(**values))
                 assert result.inserted_primary_key is not None
                 study_id = int(result.inserted_primary_key[0])
-                return Journal(self, study_id, worker), wanted.seed
+                return Journal(self, study_id, layout, worker), wanted.seed
+        self._require_intact(row)
         if any_seed:
             wanted = dataclasses.replace(wanted, seed=row.seed)
         _require_same(name, row, wanted)
-        return Journal(self, int(row.id), worker), wanted.seed
+        return Journal(self, int(row.id), layout, worker), wanted.seed
 
 
 _READS = "symnas_reads"
@@ -450,6 +468,12 @@ def _explained(message: str, shown: str) -> str:
         if part in message:
             return f"{shown}: {meaning} ({text})."
     return f"{shown}: {text}."
+
+
+def _checksum(row: Mapping[str, Any]) -> str:
+    """SHA-256 of the texts in the row of a study."""
+    texts = ("name", "objectives", "algorithm", "fingerprint", "decisions", "outline")
+    return hashlib.sha256("\0".join(row[key] for key in texts).encode()).hexdigest()
 
 
 def _require_same(name: str, row: Any, wanted: StudyDescription) -> None:

@@ -95,7 +95,11 @@ class StoredStudy(Study):
         )
         self._store.check()
         self._journal, settled = self._store.open_study(
-            self.name, description, self._worker, any_seed=seed is None
+            self.name,
+            description,
+            self.space.layout,
+            self._worker,
+            any_seed=seed is None,
         )
         return settled
 
@@ -152,8 +156,8 @@ class StoredStudy(Study):
         if measured.attempt < self._attempts.get(measured.trial_id, 1):
             return
         self._note_attempt(measured.trial_id, measured.attempt)
-        metrics = json.loads(measured.metrics)
-        super().measure(measured.trial_id, Measurement(measured.step, metrics))
+        measurement = Measurement(measured.step, measured.metrics)
+        super().measure(measured.trial_id, measurement)
 
     def _note_attempt(self, trial_id: int, attempt: int) -> None:
         """What was reported in an attempt before this one is void."""
@@ -173,7 +177,7 @@ class StoredStudy(Study):
         self._owners.pop(end.id, None)
         genotype = np.array(self.row(end.id))
         seconds = math.nan if end.seconds is None else end.seconds
-        self._conclude(end.id, end.status, end.rewards, seconds, genotype)
+        self._conclude(end.id, end.status, end.rewards or (), seconds, genotype)
         if end.status == COMPLETED:
             self._failed_builds = -1
 

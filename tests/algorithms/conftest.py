@@ -37,9 +37,14 @@ Search = Callable[..., Found]
 
 
 @pytest.fixture(scope="session")
-def nb201() -> NDArray[np.float64]:
+def data() -> Path:
+    return Path(os.environ.get("SYMNAS_DATA", DATA))
+
+
+@pytest.fixture(scope="session")
+def nb201(data: Path) -> NDArray[np.float64]:
     """The table, by the operations of six edges and COLUMNS: (5, 5, 5, 5, 5, 5, 4)."""
-    path = Path(os.environ.get("SYMNAS_DATA", DATA)) / "nb201" / "nb201.csv.gz"
+    path = data / "nb201" / "nb201.csv.gz"
     if not path.exists():
         pytest.skip(f"needs the table of NAS-Bench-201, and there is no {path}")
     table = np.full((5,) * 6 + (len(COLUMNS),), np.nan)
