@@ -11,6 +11,9 @@ if __name__ == "algorithms":
 from symnas.algorithm import Algorithm as Algorithm
 from symnas.algorithm import PyGloveAlgorithm as PyGloveAlgorithm
 from symnas.algorithms.asha import ASHA as ASHA
+from symnas.algorithms.bayesian_optimization import (
+    BayesianOptimization as BayesianOptimization,
+)
 from symnas.algorithms.bohb import BOHB as BOHB
 from symnas.algorithms.grid_search import GridSearch as GridSearch
 from symnas.algorithms.hyperband import Hyperband as Hyperband

@@ -7,6 +7,7 @@ from symnas import algorithms as algorithms
 from symnas import benchmarks as benchmarks
 from symnas import callbacks as callbacks
 from symnas import nn as nn
+from symnas import plots as plots
 from symnas import spaces as spaces
 from symnas import stop_rules as stop_rules
 from symnas import training as training

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from symnas import __version__, data_command
+from symnas import __version__, compare_command, data_command
 
 app = typer.Typer(
     help="Symbolic AutoML for PyTorch: turn ordinary model code into a search space, "
@@ -18,6 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data_command.app, name="data")
+app.command("compare")(compare_command.compare_algorithms)
 
 INTERRUPTED = 130  # What shells report for a command that Ctrl-C has ended.
 

@@ -35,7 +35,8 @@ _CLASSES: tuple[type[Benchmark], ...] = (
 BENCHMARKS = {benchmark.kind: benchmark for benchmark in _CLASSES}
 
 
-def _known(name: str) -> str:
+def known_table(name: str) -> str:
+    """The name of a table; a mistyped one ends the command."""
     if name in BENCHMARKS:
         return name
     near = difflib.get_close_matches(name, BENCHMARKS, n=1, cutoff=0.3)
@@ -44,10 +45,10 @@ def _known(name: str) -> str:
 
 
 def _all_known(names: list[str] | None) -> list[str] | None:
-    return names and [_known(name) for name in names]
+    return names and [known_table(name) for name in names]
 
 
-Name = Annotated[str, typer.Argument(callback=_known, help=", ".join(BENCHMARKS))]
+Name = Annotated[str, typer.Argument(callback=known_table, help=", ".join(BENCHMARKS))]
 Names = Annotated[
     list[str] | None,
     typer.Argument(callback=_all_known, help="All that are there, if none is given."),

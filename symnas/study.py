@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +11,7 @@ import numpy as np
 import pyglove as pg
 
 from symnas.algorithm import Algorithm, ProposalRng, PyGloveAlgorithm
+from symnas.algorithm_text import algorithm_from_text
 from symnas.genotype import Genotypes
 from symnas.record import Record
 from symnas.space import SearchSpace
@@ -474,8 +474,6 @@ def _check_arguments(
 
 def _algorithm(algorithm: Any) -> Algorithm:
     """The algorithm that a name or object stands for."""
-    from symnas import algorithms
-
     if isinstance(algorithm, Algorithm):
         return algorithm
     if isinstance(algorithm, pg.geno.DNAGenerator):
@@ -485,13 +483,4 @@ def _algorithm(algorithm: Any) -> Algorithm:
             "`algorithm` must be a name, a `symnas.algorithms.Algorithm` or a "
             f"`pg.DNAGenerator`, got {algorithm!r}."
         )
-    names = algorithms.by_name()
-    if algorithm not in names:
-        close = difflib.get_close_matches(algorithm, names, n=3, cutoff=0.4)
-        hint = f"Did you mean {' or '.join(map(repr, close))}? " if close else ""
-        raise ValueError(
-            f"There is no algorithm {algorithm!r}. {hint}There are "
-            f"{', '.join(map(repr, sorted(names)))}."
-        )
-    made: Algorithm = names[algorithm]()
-    return made
+    return algorithm_from_text(algorithm)

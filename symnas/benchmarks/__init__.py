@@ -2,6 +2,9 @@
 
 from symnas.benchmarks.benchmark import Benchmark as Benchmark
 from symnas.benchmarks.benchmark import Optimum as Optimum
+from symnas.benchmarks.comparison import Comparison as Comparison
+from symnas.benchmarks.comparison import Score as Score
+from symnas.benchmarks.comparison import compare as compare
 from symnas.benchmarks.darts import DARTSTable as DARTSTable
 from symnas.benchmarks.evaluator import Evaluator as Evaluator
 from symnas.benchmarks.hw_nas_bench import HWNASBench as HWNASBench

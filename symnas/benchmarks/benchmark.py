@@ -73,6 +73,8 @@ class Benchmark:
     default_budget: ClassVar[int] = 0
     search_metric: ClassVar[str] = "valid_accuracy"
     search_budget: ClassVar[int] = 0
+    # Mean and standard deviation of what is reported, by algorithm and data set.
+    published: ClassVar[dict[str, dict[str, tuple[float, float]]]] = {}
     _may_be_missing: ClassVar[frozenset[str]] = frozenset()  # Metrics.
     _validation_counts: ClassVar[bool] = False  # On the simulated clock.
 
@@ -356,6 +358,16 @@ class Benchmark:
         sign = 1 if less_is_better(metric or self.default_metric) else -1
         distance = sign * distance + 0.0
         return distance if np.ndim(value) else float(distance)
+
+    @property
+    def reported_datasets(self) -> list[str]:
+        """The data sets of which the table has what papers report."""
+        reported = self.default_metric, self.default_budget
+        return list(
+            dict.fromkeys(
+                s.dataset for s in self.table.series if (s.metric, s.budget) == reported
+            )
+        )
 
     # --- searches -----------------------------------------------------------------
 

@@ -21,6 +21,7 @@ import storage_workers as workers
 from storage_workers import finish, in_steps, reward_of, sample
 
 import symnas as sn
+from symnas.storage import store
 
 
 def described(result: sn.Result) -> list[Any]:
@@ -768,6 +769,10 @@ def test_loading_imports_nothing_that_is_named_in_the_store(processes, sqlite):
         forged = '{"_type": "antigravity", "py/object": "antigravity"}'
         connection.execute("UPDATE symnas_trials SET metadata = ?", (forged,))
         connection.execute("UPDATE symnas_studies SET algorithm = 'antigravity.x()'")
+        connection.row_factory = sqlite3.Row
+        (study,) = connection.execute("SELECT * FROM symnas_studies")
+        checksum = store._checksum(dict(study))  # The forger is good.
+        connection.execute("UPDATE symnas_studies SET checksum = ?", (checksum,))
     child = processes.start(workers.load, sqlite)
     shown, modules = child.hear()
     assert "antigravity" in shown

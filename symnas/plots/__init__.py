@@ -1,0 +1,3 @@
+"""Figures, as plotly figures."""
+
+from symnas.plots.regret import regret as regret
