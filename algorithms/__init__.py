@@ -15,8 +15,12 @@ from symnas.algorithms.bayesian_optimization import (
     BayesianOptimization as BayesianOptimization,
 )
 from symnas.algorithms.bohb import BOHB as BOHB
+from symnas.algorithms.differential_evolution import (
+    DifferentialEvolution as DifferentialEvolution,
+)
 from symnas.algorithms.grid_search import GridSearch as GridSearch
 from symnas.algorithms.hyperband import Hyperband as Hyperband
+from symnas.algorithms.l2nas import L2NAS as L2NAS
 from symnas.algorithms.local_search import LocalSearch as LocalSearch
 from symnas.algorithms.nsga2 import NSGA2 as NSGA2
 from symnas.algorithms.random_search import RandomSearch as RandomSearch
@@ -34,7 +38,7 @@ def by_name() -> dict[str, type[Algorithm]]:
     for name, value in globals().items():
         public = isinstance(value, type) and issubclass(value, Algorithm)
         if public and value not in (Algorithm, PyGloveAlgorithm):
-            found[re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()] = value
+            found[re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()] = value
     found["random"] = RandomSearch
     found["grid"] = GridSearch
     return found

@@ -20,8 +20,8 @@ import warnings
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import linalg, special, stats
 
 from symnas.algorithm import Algorithm
 from symnas.genotype import Genotypes
@@ -146,8 +146,8 @@ class BayesianOptimization(Algorithm):
             newest = np.arange(known - _MOST_POINTS // 2, known)
             used = np.union1d(best, newest)
             genotypes, rewards = genotypes[used], rewards[used]
-        ranks = stats.rankdata(rewards) / (len(rewards) + 1)
-        return self._points(genotypes), special.ndtri(ranks)
+        ranks = scipy.stats.rankdata(rewards) / (len(rewards) + 1)
+        return self._points(genotypes), scipy.special.ndtri(ranks)
 
     def _points(self, genotypes: Genotypes) -> Array:
         """Genotypes as points (n, e): two that differ in one choice are 1 apart."""
@@ -182,7 +182,7 @@ class BayesianOptimization(Algorithm):
         gain = mean - posterior.best
         scaled = gain / deviation
         density = np.exp(-0.5 * scaled**2) / np.sqrt(2 * np.pi)
-        improvement: Array = gain * special.ndtr(scaled) + deviation * density
+        improvement: Array = gain * scipy.special.ndtr(scaled) + deviation * density
         return improvement
 
 
@@ -199,13 +199,13 @@ class _Posterior:
         self._kernel, self._points = kernel, points
         covariance = kernel(points)
         covariance[np.diag_indices_from(covariance)] += noise
-        self._factor = linalg.cholesky(covariance, lower=True, check_finite=False)
-        self._weights = linalg.cho_solve((self._factor, True), targets)
+        self._factor = scipy.linalg.cholesky(covariance, lower=True, check_finite=False)
+        self._weights = scipy.linalg.cho_solve((self._factor, True), targets)
         self.best = float((targets - noise * self._weights).max())
 
     def predict(self, points: Array) -> tuple[Array, Array]:
         """Means (m,) and standard deviations (m,) without noise at points (m, e)."""
         shared = self._kernel(points, self._points)
-        known = linalg.solve_triangular(self._factor, shared.T, lower=True)
+        known = scipy.linalg.solve_triangular(self._factor, shared.T, lower=True)
         variance = self._kernel.diag(points) - (known**2).sum(axis=0)
         return shared @ self._weights, np.sqrt(variance.clip(1e-18))

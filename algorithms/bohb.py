@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
 
 from symnas.genotype import Genotypes
 from symnas.multi_fidelity import (
@@ -173,8 +173,11 @@ class _Density:
         draws, moves = rng.random(centers.shape), rng.random(centers.shape)
         # A Gaussian that is cut off at the borders of the cube.
         scale = factor * self._width
-        low, high = ndtr(-centers / scale), ndtr((1.0 - centers) / scale)
-        near = centers + scale * ndtri(low + draws * (high - low))
+        low, high = (
+            scipy.special.ndtr(-centers / scale),
+            scipy.special.ndtr((1.0 - centers) / scale),
+        )
+        near = centers + scale * scipy.special.ndtri(low + draws * (high - low))
         kept = np.where(moves < self._width, draws, centers)
         points = np.where(self._ordered, near, kept)
         points = np.where(genes < 0, draws, points)

@@ -13,8 +13,8 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import special
 
 from symnas.algorithm import Algorithm, History
 from symnas.algorithms.slots import allowed, pick
@@ -298,7 +298,7 @@ class _Number:
         self.decision = decision
         self.means = np.where(places < 0, 0.5, places)
         self.widths = _widths(places)
-        self.low, self.high = special.ndtr(self._scaled(np.array([[0.0], [1.0]])))
+        self.low, self.high = scipy.special.ndtr(self._scaled(np.array([[0.0], [1.0]])))
         self.total = np.log(self.high - self.low)
 
     def _scaled(self, places: Array) -> Array:
@@ -307,7 +307,7 @@ class _Number:
     def sample(self, kernels: NDArray[np.int64], draws: Array) -> Genotypes:
         """Genes (q,) of kernels (q,)."""
         low, high = self.low[kernels], self.high[kernels]
-        scaled = special.ndtri(low + draws * (high - low))
+        scaled = scipy.special.ndtri(low + draws * (high - low))
         places = self.means[kernels] + self.widths[kernels] * scaled
         places = np.clip(places, 0.0, _BELOW_ONE)
         return np.array([self.decision.gene_at(place) for place in places.tolist()])
@@ -328,7 +328,9 @@ class _Number:
         stop = np.array([[position(value + 1.0)] for value in values.tolist()])
         if (stop - start).min() < _NARROW:  # Differences would be lost.
             return self._log_density((start + stop) / 2) + np.log(stop - start)
-        mass = special.ndtr(self._scaled(stop)) - special.ndtr(self._scaled(start))
+        mass = scipy.special.ndtr(self._scaled(stop)) - scipy.special.ndtr(
+            self._scaled(start)
+        )
         return np.log(np.maximum(mass, _TINY)) - self.total
 
     def _log_density(self, places: Array) -> Array:

@@ -3,11 +3,12 @@
 Write `oneof` or `floatv` where you are unsure, name an algorithm, get the best model.
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from symnas import algorithms as algorithms
-from symnas import benchmarks as benchmarks
 from symnas import callbacks as callbacks
 from symnas import nn as nn
-from symnas import plots as plots
 from symnas import spaces as spaces
 from symnas import stop_rules as stop_rules
 from symnas import training as training
@@ -36,4 +37,20 @@ from symnas.storage import load_study as load_study
 from symnas.trial import Feedback as Feedback
 from symnas.trial import Trial as Trial
 
+if TYPE_CHECKING:
+    from symnas import benchmarks as benchmarks
+    from symnas import plots as plots
+
 __version__ = "0.1.0"
+
+_WHEN_USED = ("benchmarks", "plots")  # Most programs do without.
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHEN_USED:
+        return importlib.import_module(f"symnas.{name}")
+    raise AttributeError(f"module 'symnas' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_WHEN_USED])

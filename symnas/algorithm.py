@@ -14,6 +14,8 @@ from symnas.genotype import Genotypes
 from symnas.space import SearchSpace
 from symnas.tree import is_symbolic
 
+REDRAWS = 20  # Attempts of the sample loop at a proposal that is known or infeasible.
+
 
 class History:
     """What an algorithm has been told, in the order in which it was told.

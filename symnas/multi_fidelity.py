@@ -10,11 +10,10 @@ from __future__ import annotations
 import bisect
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from symnas.algorithm import Algorithm
+from symnas.by_number import ByNumber
 from symnas.genotype import Genotypes
 
 
@@ -75,7 +74,7 @@ class Place:
     promoted: Entry | None = None
 
 
-class MultiFidelity(Algorithm):
+class MultiFidelity(ByNumber):
     """The part that such algorithms share: which proposal stands on which rung.
 
     Subclasses say where the next proposal belongs (`_place`), and what a new one is
@@ -99,31 +98,6 @@ class MultiFidelity(Algorithm):
         if place.promoted is not None:
             return place.promoted.genotype[None]
         return self._new(rng)
-
-    def ask(self, n: int = 1) -> Genotypes:
-        """The next `n` proposals (n, d); `budget` is that of the last one."""
-        genotypes = []
-        for _ in range(n):
-            genotype = self.draw(1)[0]
-            self.proposed(genotype, self.budget)
-            genotypes.append(genotype)
-        return np.array(genotypes).reshape(n, self.space.num_columns)
-
-    def tell(self, genotypes: Genotypes, rewards: Any) -> None:
-        genotypes, rewards = self._checked(genotypes, rewards)
-        for genotype, reward in zip(genotypes, rewards[:, 0].tolist(), strict=True):
-            number = next(
-                (
-                    number
-                    for number, entry in self._running.items()
-                    if np.array_equal(entry.genotype, genotype)
-                ),
-                None,
-            )
-            if number is None:
-                super().tell(genotype[None], [reward])
-            else:
-                self.told(number, genotype, [reward])
 
     def proposed(self, genotype: Genotypes, budget: int | None = None) -> int:
         place = self._place()

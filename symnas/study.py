@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import pyglove as pg
 
-from symnas.algorithm import Algorithm, ProposalRng, PyGloveAlgorithm
+from symnas.algorithm import REDRAWS, Algorithm, ProposalRng, PyGloveAlgorithm
 from symnas.algorithm_text import algorithm_from_text
 from symnas.genotype import Genotypes
 from symnas.record import Record
@@ -26,7 +26,6 @@ from symnas.trial import (
     Trial,
 )
 
-_REDRAWS = 20  # Of a proposal that is known already or infeasible.
 _LARGEST_LISTED = 1_000_000  # Spaces up to this size are searched for what is unseen.
 _MOST_RANDOM = 1_000  # Examples of a traced space built to find one that is feasible.
 _FAILED_BUILDS = 10  # In a row, with no other: then the space itself is at fault.
@@ -205,7 +204,7 @@ class Study(Record):
 
     def _propose(self) -> Proposal | None:
         """A genotype that may be proposed."""
-        for attempt in range(_REDRAWS + 1):
+        for attempt in range(REDRAWS + 1):
             drawn = self.algorithm.draw(1, attempt)
             if not len(drawn):
                 return None
@@ -223,7 +222,7 @@ class Study(Record):
 
     def _random(self) -> Proposal:
         """A random genotype that the constraint accepts, known or not."""
-        rng = ProposalRng(self.seed).at(self.algorithm.num_proposals, _REDRAWS + 1)
+        rng = ProposalRng(self.seed).at(self.algorithm.num_proposals, REDRAWS + 1)
         for _ in range(_MOST_RANDOM):
             accepted = self._accept(self.space.random(rng, 1)[0], allow=True)
             if accepted is not None:
@@ -264,7 +263,7 @@ class Study(Record):
         if self._unseen is None:
             listed = list(self.space.enumerate())
             # The same order whenever it is needed first, also after an interruption.
-            order = ProposalRng(self.seed).at(0, _REDRAWS + 2).permutation(len(listed))
+            order = ProposalRng(self.seed).at(0, REDRAWS + 2).permutation(len(listed))
             self._unseen = (listed[i] for i in order)
         return self._unseen
 

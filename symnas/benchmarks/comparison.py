@@ -11,8 +11,8 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from symnas.algorithm import Algorithm
 from symnas.benchmarks.benchmark import Benchmark
@@ -121,7 +121,7 @@ class Comparison:
         if algorithm != _RANDOM and _RANDOM in self.queries:
             more = final - self.values(_RANDOM, dataset)[:, -1]
             p_value = (
-                float(stats.wilcoxon(more, alternative="greater").pvalue)
+                float(scipy.stats.wilcoxon(more, alternative="greater").pvalue)
                 if more.any()
                 else 1.0
             )

@@ -83,3 +83,23 @@ def search_nb201(nb201: NDArray[np.float64]) -> Search:
         return Found(signals, tests)
 
     return search
+
+
+@pytest.fixture(scope="session")
+def half_inactive() -> Callable[..., list[float]]:
+    """The best of 200 examples, for 50 seeds, where one of two blocks is there."""
+
+    def best(make: Callable[[], Any]) -> list[float]:
+        found = []
+        for seed in range(50):
+            blocks = [
+                [*(sn.oneof(range(5)) for _ in range(6)), sn.floatv(0.0, 1.0)]
+                for _ in range(2)
+            ]
+            samples = sn.sample(sn.oneof(blocks), make(), 200, seed=seed)
+            for example, feedback in samples:
+                feedback(sum(example[:6]) - (example[6] - 0.3) ** 2)
+            found.append(samples.result.best.reward)
+        return found
+
+    return best

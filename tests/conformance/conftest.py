@@ -1,0 +1,38 @@
+"""Which pairs of algorithm and space run by default, and which with `-m slow`."""
+
+from __future__ import annotations
+
+import pytest
+
+# One space of each kind; the two algorithms that others are made like run on all.
+SPACES = {
+    "flat",
+    "conditional",
+    "mixed",
+    "traced",
+    "conditionally_tied",
+    "constraint",
+    "many_sorted",
+    "many_deep_distinct",
+    "permutation",
+    "log_int",
+    "narrow",
+    "small_pyglove_spec",
+}
+ALGORITHMS = {"RandomSearch", "RegularizedEvolution"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        call = getattr(item, "callspec", None)
+        if call is None or "kind" not in call.params:
+            continue
+        toys = [
+            value
+            for name, value in call.params.items()
+            if name in ("toy", "small_toy", "untied_toy")
+        ]
+        if call.params["kind"].__name__ in ALGORITHMS:
+            continue
+        if any(toy.name not in SPACES for toy in toys):
+            item.add_marker(pytest.mark.slow)
