@@ -25,6 +25,8 @@ DEFAULT = (
     "local_search",
     "tpe",
     "bayesian_optimization",
+    "differential_evolution",
+    "nsga2",
 )
 INTERRUPTED = 130
 
@@ -125,18 +127,19 @@ def _algorithm(text: str, benchmark: str) -> Algorithm:
 def _table(comparison: Comparison, dataset: str) -> Table:
     queries = next(iter(comparison.queries.values()))
     metric = comparison.benchmark.default_metric.replace("_", " ").capitalize()
-    title = f"{metric} of {len(queries)} seeds with {queries.shape[1]} queries each"
+    title = f"{metric}, {len(queries)} seeds, {queries.shape[1]} queries"
     scores = comparison.scores()
     if any(score.published for score in scores):
-        title += "; in the second line, as published"
+        title += " (second line: as published)"
     table = Table(
         title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
     )
-    table.add_column("algorithm", overflow="fold", min_width=21)
+    table.add_column("algorithm", overflow="fold", min_width=22)
     for name in comparison.datasets:
-        table.add_column(name, justify="right", min_width=11, overflow="fold")
+        header = name.replace("-", "-\n")
+        table.add_column(header, justify="right", min_width=10)
     for name in ("p", "ms per\nquery"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", min_width=5)
     for algorithm in comparison.algorithms:
         own = [score for score in scores if score.algorithm == algorithm]
         spent = comparison.seconds[algorithm] / queries.size * 1e3

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,24 @@ class NASBench201(CellTable):
         <NASBench201: 15,625 architectures from invented values>
         """
         return cls(_invented(seed))
+
+    @staticmethod
+    def cifar10_split() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The indices (25000,) of the training and the validation images of 'cifar10-valid'.
+
+        Both are halves of the 50,000 training images of CIFAR-10, in ascending order.
+
+        Example:
+
+        >>> from symnas.benchmarks import NASBench201
+        >>> train, valid = NASBench201.cifar10_split()
+        >>> train[111], valid[111]
+        (np.int64(203), np.int64(242))
+        """
+        images = list(range(50_000))
+        random.Random(1021).shuffle(images)  # As in the authors' code.
+        halves = np.sort(np.array(images).reshape(2, -1), axis=1)
+        return halves[0], halves[1]
 
     @classmethod
     def _read(cls, path: Path, partial: bool, curves: bool) -> Table:

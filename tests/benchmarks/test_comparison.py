@@ -187,7 +187,13 @@ def test_the_command_prints_and_writes(with_table, monkeypatch):
     ]
     result = CliRunner().invoke(app, [*arguments, "--workers", "1", "--output", "out"])
     assert result.exit_code == 0, result.output
-    for text in ("random_search", "local_search", "tpe()", "93.70±0.36", "3 seeds"):
+    for text in (
+        "random_search",
+        "local_search",
+        "tpe()",
+        "93.70±0.36",
+        "3 seeds, 15 queries",
+    ):
         assert text in result.stdout
     scores = json.loads((with_table / "out" / "scores.json").read_text())["scores"]
     assert len(scores) == 9 and scores[0]["published"] == [93.7, 0.36]

@@ -374,3 +374,11 @@ def test_bad_clocks_are_refused(invented: NASBench201) -> None:
 def test_a_table_without_times_has_no_clock(real: NASBench201) -> None:
     with pytest.raises(ValueError, match="no training times"):
         real.simulate("cifar10")
+
+
+def test_the_split_of_cifar_10_is_the_published_one():
+    """Acceptance check 4."""
+    train, valid = sn.benchmarks.NASBench201.cifar10_split()
+    assert [train[0], train[10], train[111]] == [0, 26, 203]
+    assert [valid[0], valid[10], valid[111]] == [1, 18, 242]
+    assert sorted([*train, *valid]) == list(range(50_000))

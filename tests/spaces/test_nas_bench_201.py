@@ -140,7 +140,11 @@ def test_all_rows_of_the_published_table_have_their_index():
 
 def test_there_are_as_many_different_cells_as_published():
     # 6,466 is in the paper. 4,930 is our own count, whose classes the test below checks.
-    for key, count in (("paper", 6466), ("functional", 4930)):
+    for key, count in (
+        ("paper", 6466),
+        ("skips", 12751),
+        ("functional", 4930),
+    ):
         texts = {nas_bench_201.canonical(i, key) for i in range(5**6)}
         assert len(texts) == count
 
@@ -173,7 +177,7 @@ def test_cells_with_one_functional_key_compute_the_same_function():
 
 @pytest.mark.parametrize("key", ["iso", None])
 def test_an_unknown_key_is_refused(key):
-    with pytest.raises(ValueError, match="'paper' or 'functional'"):
+    with pytest.raises(ValueError, match="'paper', 'skips' or 'functional'"):
         nas_bench_201.canonical(0, key)
 
 
