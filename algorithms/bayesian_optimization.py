@@ -130,9 +130,8 @@ class BayesianOptimization(Algorithm):
         both = self._kernel + WhiteKernel(self._noise, (1e-6, 1.0))
         process = GaussianProcessRegressor(both)
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # The best may be the least that is allowed.
+            # The best may be the least that is allowed.
+            warnings.simplefilter("ignore")
             fitted = process.fit(points, targets).kernel_
         self._kernel, self._noise = fitted.k1, fitted.k2.noise_level
         self._num_fitted = known
@@ -162,9 +161,8 @@ class BayesianOptimization(Algorithm):
         """The process with what is known and what is still evaluated."""
         pending = self.pending
         key = len(self.history), pending.tobytes()
-        if (
-            self._posterior is None or self._posterior[0] != key
-        ):  # A new attempt has it.
+        # A further attempt at the same proposal finds it.
+        if self._posterior is None or self._posterior[0] != key:
             points, targets = self._data(len(self.history))
             posterior = _Posterior(self._kernel, self._noise, points, targets)
             if len(pending):

@@ -101,8 +101,8 @@ class NSGA2(Algorithm):
         self._num_seen = last
 
     def _ask(self, n: int, rng: np.random.Generator) -> Genotypes:
-        parents = self._population
-        if self.num_proposals < self.population_size or not len(self.history):
+        parents, known, size = self._population, len(self.history), self.population_size
+        if not known or (self.num_proposals < size and known < size):
             return self.space.random(rng, n)
         if not len(parents):  # Some of the first results are still to come.
             told = self.history.rewards.reshape(len(self.history), -1)

@@ -46,7 +46,8 @@ class RegularizedEvolution(Algorithm):
 
     def _ask(self, n: int, rng: np.random.Generator) -> Genotypes:
         size = self.population_size
-        if self.num_proposals < size or not len(self.history):
+        known = len(self.history)
+        if not known or (self.num_proposals < size and known < size):
             return self.space.random(rng, n)
         genotypes = self.history.genotypes[-size:]  # Older ones have died.
         rewards = self.history.rewards[-size:]

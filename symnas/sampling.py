@@ -53,6 +53,7 @@ class _Options(TypedDict, total=False):
     duplicates: str
     early_stopping: Callable[[Feedback, Any], bool] | None
     stop_rules: Sequence[Callable[[Any], str | None]]
+    warm_start: Any
     lag: int | None
     name: str | None
     storage: str | os.PathLike[str] | None
@@ -92,6 +93,7 @@ def sample(
     duplicates: str = "avoid",
     early_stopping: Callable[[Feedback, Any], bool] | None = None,
     stop_rules: Sequence[Callable[[Any], str | None]] = (),
+    warm_start: Any = (),
     lag: int | None = None,
     name: str | None = None,
     storage: str | os.PathLike[str] | None = None,
@@ -116,6 +118,10 @@ def sample(
       early_stopping: what `feedback.should_stop_early()` asks.
       stop_rules: callables that take the study and return why it should end, or None; for
         instance `stop_rules.TargetReached(0.99)`.
+      warm_start: what is known already, and told to the algorithm first: the `Result` of
+        another study of this space, some of its trials, or a pair of genotypes (n, d) and
+        rewards (n,) or (n, m). It is not proposed again unless duplicates are allowed,
+        and is no trial of this study.
       lag: if n, proposal i depends on the results of trials up to i - n alone, so that a
         seed gives the same study with any number of workers up to n.
       name: of the study in `storage`. A study of this name goes on; several processes
@@ -149,6 +155,7 @@ def sample(
             early_stopping=early_stopping,
             stop_rules=stop_rules,
             timeout=None,
+            warm_start=warm_start,
             lag=lag,
             name=name,
             storage=storage,

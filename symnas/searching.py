@@ -37,6 +37,7 @@ def search(
     early_stopping: Callable[[Feedback, Any], bool] | None = None,
     stop_rules: Sequence[Callable[[Any], str | None]] = (),
     timeout: float | None = None,
+    warm_start: Any = (),
     lag: int | None = None,
     name: str | None = None,
     storage: str | os.PathLike[str] | None = None,
@@ -69,6 +70,7 @@ def search(
       early_stopping: asked after each result that `evaluate` yields.
       stop_rules: callables that take the study and return why it should end, or None.
       timeout: seconds after which no further evaluation begins.
+      warm_start: what is known already: a `Result`, trials, or genotypes and rewards.
       lag: if n, proposal i depends on the results of trials up to i - n alone.
       name: of the study in `storage`, which goes on if it exists.
       storage: a path, for SQLite, or a SQLAlchemy URL, where everything is kept as it
@@ -110,6 +112,7 @@ def search(
         early_stopping=early_stopping,
         stop_rules=stop_rules,
         timeout=timeout,
+        warm_start=warm_start,
         lag=lag,
         name=name,
         storage=storage,

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 import pyglove as pg
+from numpy.typing import NDArray
 
 from symnas.algorithm import REDRAWS, Algorithm, ProposalRng, PyGloveAlgorithm
 from symnas.algorithm_text import algorithm_from_text
@@ -25,6 +26,8 @@ from symnas.trial import (
     Objectives,
     Trial,
 )
+from symnas.warm_start import digest as warm_start_digest
+from symnas.warm_start import known_results
 
 _LARGEST_LISTED = 1_000_000  # Spaces up to this size are searched for what is unseen.
 _MOST_RANDOM = 1_000  # Examples of a traced space built to find one that is feasible.
@@ -68,6 +71,7 @@ class Study(Record):
         early_stopping: Any,
         stop_rules: Sequence[Any],
         timeout: float | None,
+        warm_start: Any = (),
         lag: int | None = None,
     ) -> None:
         _check_arguments(num_examples, seed, duplicates, timeout, lag)
@@ -85,6 +89,8 @@ class Study(Record):
         self.timeout = timeout
         self.avoid_duplicates = duplicates == "avoid"
         self.lag = lag
+        known = known_results(warm_start, self.space, self.objectives)
+        self.known = warm_start_digest(*known)
         self.seed = self._settle_seed(None if seed is None else int(seed))
         self.algorithm.setup(self.space, self.seed, len(self.objectives))
         self.ended = False
@@ -98,6 +104,14 @@ class Study(Record):
         self._unseen: Iterator[Genotypes] | None = None
         self._failed_builds = 0
         self._exact_size = self.space.size if self.space.size_is_exact else math.inf
+        self._tell_known(*known)
+
+    def _tell_known(self, genotypes: Genotypes, rewards: NDArray[np.float64]) -> None:
+        """Tells the algorithm what was known before this study."""
+        if len(genotypes):
+            self.algorithm.tell(genotypes, rewards)
+        if self.avoid_duplicates:
+            self._seen.update(hash((row.tobytes(), None)) for row in genotypes)
 
     def _settle_seed(self, seed: int | None) -> int:
         return (

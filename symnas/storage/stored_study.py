@@ -77,7 +77,7 @@ class StoredStudy(Study):
 
     def _settle_seed(self, seed: int | None) -> int:
         """Opens the study: one that exists has a seed already."""
-        text = repr(self.algorithm)
+        text = repr(self.algorithm) + self.known
         signs = zip(self.objectives.signs, self.objectives.names, strict=True)
         proposed = super()._settle_seed(seed)
         if proposed >= 2**63:

@@ -209,6 +209,22 @@ def test_no_example_is_proposed_twice_until_all_were(kind, small_toy):
         assert samples.result.why_stopped == "every example was proposed"
 
 
+def test_known_results_are_taken_in_and_not_proposed_again(kind, toy):
+    options = {"constraint": toy.constraint}
+    known = sampled(sn.algorithms.RandomSearch, toy.make(), 8, seed=5, **options)
+    runs = [
+        sampled(kind, toy.make(), 12, warm_start=known, **options) for _ in range(2)
+    ]
+    rows = [[trial.genotype for trial in run.trials] for run in runs]
+    assert rows[0] == rows[1]
+    assert {trial.genotype for trial in known.trials}.isdisjoint(
+        # With a budget it is another proposal.
+        trial.genotype
+        for trial in runs[0].trials
+        if trial.budget is None
+    )
+
+
 def test_no_example_is_proposed_twice_in_a_large_space(kind, toy):
     rows = []
     for _, feedback in sn.sample(toy.compile(), small(kind), 60, seed=0):
