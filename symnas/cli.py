@@ -15,6 +15,7 @@ app = typer.Typer(
     "and search it.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode="markdown",  # Reflows the paragraphs of docstrings.
     pretty_exceptions_enable=False,
 )
 app.add_typer(data_command.app, name="data")

@@ -37,7 +37,7 @@ def compare_algorithms(
         typer.Argument(
             help="As in `tpe` or `tpe(num_startup=20)`. A name alone stands for the "
             "setting that the benchmark's paper used, if there is one; `tpe()` for the "
-            f"defaults.  [default: {' '.join(DEFAULT)}]",
+            f"defaults. If none is given: {', '.join(DEFAULT)}.",
             show_default=False,
         ),
     ] = None,
