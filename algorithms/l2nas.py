@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from symnas.algorithm import History
+from symnas.algorithms.slots import num_options
 from symnas.by_number import Latent
 from symnas.genotype import Genotypes
 from symnas.seeding import torch_seeded
@@ -181,7 +182,7 @@ class L2NAS(Latent):
     def _setup(self) -> None:
         super()._setup()
         owners = self.space.layout.owner
-        self._counts = np.array([self._num_options(d) for d in owners])
+        self._counts = np.array([num_options(d, self.resolution) for d in owners])
         self._starts = np.cumsum(self._counts) - self._counts
         self._history: dict[bytes, tuple[float, Array]] = {}  # Best examples, one-hot.
         self._state = np.repeat(1.0 / self._counts, self._counts)
@@ -194,11 +195,6 @@ class L2NAS(Latent):
             self._load(Path(self.agent))
         self._actor_steps = _adam(self._actor, self.actor_rate)
         self._critic_steps = _adam(self._critic, self.critic_rate)
-
-    def _num_options(self, decision: Any) -> int:
-        if decision.kind == "choice":
-            return int(decision.count)
-        return min(decision.count or self.resolution, self.resolution)
 
     # --- proposals ----------------------------------------------------------------------
 

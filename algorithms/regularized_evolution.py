@@ -16,9 +16,9 @@ class RegularizedEvolution(Algorithm):
     """Algorithm 1 of [1], with one random mutation per child.
 
     A robust first choice for discrete spaces, and asynchronous by nature. Members of a
-    tournament are drawn with replacement, as in the scripts of NAS-Bench-201. The first `population_size` proposals
-    are random; after them children are bred from what is known, even if some of the
-    first results are still to come.
+    tournament are drawn with replacement, as in the scripts of NAS-Bench-201. The first
+    `population_size` proposals are random; after them children are bred from what is
+    known, even if some of the first results are still to come.
 
     Example:
 

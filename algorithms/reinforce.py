@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symnas.algorithm import Algorithm
-from symnas.algorithms.slots import allowed, pick
+from symnas.algorithms.slots import allowed, num_options, pick
 from symnas.genotype import Decision, Genotypes
 
 _DECAY = 0.9  # Of the baseline, as in the scripts for [2] and [3].
@@ -72,7 +72,9 @@ class Reinforce(Algorithm):
             raise ValueError(f"`resolution` must be at least 1, got {self.resolution}.")
 
     def _setup(self) -> None:
-        self._counts = np.array([self._num_options(d) for d in self.space.layout.owner])
+        self._counts = np.array(
+            [num_options(d, self.resolution) for d in self.space.layout.owner]
+        )
         # The logits of all columns (d,) lie behind one another.
         self._starts = np.cumsum(self._counts) - self._counts
         decisions = self.space.decisions
@@ -83,14 +85,9 @@ class Reinforce(Algorithm):
         self._square = np.zeros_like(self._logits)
         self._step = 0
 
-    def _num_options(self, decision: Decision) -> int:
-        if decision.kind == "choice":
-            return decision.count
-        return min(decision.count or self.resolution, self.resolution)
-
     def _first_logits(self, decision: Decision) -> NDArray[np.float64]:
         """Logits (s * options,) with which everything is equally likely."""
-        options = self._num_options(decision)
+        options = num_options(decision, self.resolution)
         logits = np.zeros((decision.slots, options))
         if decision.sorted:  # An early candidate can be completed in more ways.
             for slot, left in enumerate(reversed(range(decision.slots))):

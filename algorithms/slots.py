@@ -32,6 +32,19 @@ def allowed(decision: Decision, picks: NDArray[Any]) -> NDArray[np.bool_]:
     return mask
 
 
+def num_options(decision: Decision, resolution: int) -> int:
+    """The candidates of a choice, or up to `resolution` parts of an int or float.
+
+    >>> import symnas as sn
+    >>> space = sn.SearchSpace([sn.oneof("abc"), sn.intv(1, 4), sn.floatv(0.0, 1.0)])
+    >>> [num_options(decision, 10) for decision in space.decisions]
+    [3, 4, 10]
+    """
+    if decision.kind == "choice":
+        return decision.count
+    return min(decision.count or resolution, resolution)
+
+
 def pick(
     probabilities: NDArray[np.float64], draws: NDArray[np.float64]
 ) -> NDArray[np.int64]:

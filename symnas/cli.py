@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from symnas import __version__, compare_command, data_command
+from symnas.compare_command import INTERRUPTED
 
 app = typer.Typer(
     help="Symbolic AutoML for PyTorch: turn ordinary model code into a search space, "
@@ -20,8 +21,6 @@ app = typer.Typer(
 )
 app.add_typer(data_command.app, name="data")
 app.command("compare")(compare_command.compare_algorithms)
-
-INTERRUPTED = 130  # What shells report for a command that Ctrl-C has ended.
 
 
 def _print_version(wanted: bool) -> None:

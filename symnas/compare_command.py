@@ -28,7 +28,7 @@ DEFAULT = (
     "differential_evolution",
     "nsga2",
 )
-INTERRUPTED = 130
+INTERRUPTED = 130  # What shells report for a command that Ctrl-C has ended.
 
 
 def compare_algorithms(

@@ -111,7 +111,7 @@ class Study(Record):
         if len(genotypes):
             self.algorithm.tell(genotypes, rewards)
         if self.avoid_duplicates:
-            self._seen.update(hash((row.tobytes(), None)) for row in genotypes)
+            self._seen.update(_key(row, None) for row in genotypes)
 
     def _settle_seed(self, seed: int | None) -> int:
         return (
@@ -158,7 +158,7 @@ class Study(Record):
     ) -> None:
         self.add(row, budget)
         if self.avoid_duplicates:
-            self._seen.add(hash((genotype.tobytes(), budget)))
+            self._seen.add(_key(genotype, budget))
         self.algorithm.proposed(genotype, budget)
 
     def _begin(
@@ -268,7 +268,7 @@ class Study(Record):
         return None if known else (row, genotype, budget, example)
 
     def _known(self, genotype: Genotypes, budget: int | None) -> bool:
-        return hash((genotype.tobytes(), budget)) in self._seen
+        return _key(genotype, budget) in self._seen
 
     def _rest(self) -> Iterator[Genotypes]:
         """What was never proposed, in an order that depends on the seed alone."""
@@ -483,6 +483,11 @@ def _check_arguments(
         raise ValueError(
             f"`lag` must be None or a whole number of at least 1, got {lag!r}."
         )
+
+
+def _key(genotype: Genotypes, budget: int | None) -> int:
+    """What a proposal is known by."""
+    return hash((genotype.tobytes(), budget))
 
 
 def _algorithm(algorithm: Any) -> Algorithm:
