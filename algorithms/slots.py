@@ -36,7 +36,8 @@ def num_options(decision: Decision, resolution: int) -> int:
     """The candidates of a choice, or up to `resolution` parts of an int or float.
 
     >>> import symnas as sn
-    >>> space = sn.SearchSpace([sn.oneof("abc"), sn.intv(1, 4), sn.floatv(0.0, 1.0)])
+    >>> values = [sn.oneof(["a", "b", "c"]), sn.intv(1, 4), sn.floatv(0.0, 1.0)]
+    >>> space = sn.SearchSpace(values)
     >>> [num_options(decision, 10) for decision in space.decisions]
     [3, 4, 10]
     """
