@@ -32,7 +32,7 @@ def main() -> None:
             "torch.nn by hand": lambda: seconds(lambda: by_hand(biases)),
             "SearchSpace.realize": lambda: seconds(lambda: compiled.realize(row)),
         },
-        101,
+        301,
     )
     base = figures["torch.nn by hand"]
     report(

@@ -11,7 +11,6 @@ import tracemalloc
 from typing import Any
 
 from measure import report
-from toy_spaces import OURS, sixty
 
 import symnas as sn
 
@@ -19,9 +18,14 @@ MARKS = (100, 1_000, 10_000, 100_000, 1_000_000)
 WINDOW = 0.1  # Of the trials before a mark, over which time is taken.
 
 
+def hundreds(choices: int) -> sn.SearchSpace:
+    """A space too large to be used up."""
+    return sn.SearchSpace({f"x{i}": sn.oneof(range(100)) for i in range(choices)})
+
+
 def run(algorithm: Any, last: int) -> list[list[Any]]:
     """Microseconds per trial before each mark, and what the study holds there."""
-    space = sn.SearchSpace(sixty(OURS))
+    space = hundreds(6)
     kept = 8 * (space.num_columns + 1)
     rng = random.Random(0)
     rows = []
@@ -50,7 +54,7 @@ def _resident() -> float:
 
 def held(trials: int, choices: int) -> float:
     """Bytes that a finished trial takes beyond genotype and reward, by tracemalloc."""
-    space = sn.SearchSpace({f"x{i}": sn.oneof(range(100)) for i in range(choices)})
+    space = hundreds(choices)
     tracemalloc.start()
     samples = sn.sample(space, "random", trials, seed=0)
     for _, feedback in samples:
@@ -68,10 +72,10 @@ def main() -> None:
         "bytes per trial",
         "of them genotype and reward",
     ]
-    report("random search, 60 choices of 5", columns, run("random", last))
+    report("random search, 6 choices of 100", columns, run("random", last))
     evolution = sn.algorithms.RegularizedEvolution(100, 10)
     report(
-        "regularized evolution, 60 choices of 5", columns, run(evolution, last // 10)
+        "regularized evolution, 6 choices of 100", columns, run(evolution, last // 10)
     )
     report(
         "memory of 100,000 finished trials, traced",

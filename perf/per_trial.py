@@ -19,7 +19,7 @@ except ImportError:
 
 REPEATS = 5
 TRIALS = 1000  # Of ours; peers run fewer of theirs.
-FEW_TRIALS = 300  # Where every algorithm runs, also those that take milliseconds.
+FEW_TRIALS = 100  # Where every algorithm runs, also those that take milliseconds.
 
 
 def ours(
