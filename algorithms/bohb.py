@@ -92,11 +92,11 @@ class BOHB(Bracketed):
     def _bracket(self, number: int) -> list[Rung]:
         return hyperband_bracket(number, self._budgets, self.eta)
 
-    def told(self, number: int, genotype: Genotypes, rewards: Sequence[float]) -> None:
+    def told(self, number: int, rewards: Sequence[float]) -> None:
         if number in self._running:
-            budget = self._running[number].rung.budget
-            self._known[budget].append((genotype, rewards[0]))
-        super().told(number, genotype, rewards)
+            entry = self._running[number]
+            self._known[entry.rung.budget].append((entry.genotype, rewards[0]))
+        super().told(number, rewards)
 
     def _new(self, rng: np.random.Generator) -> Genotypes:
         fewest = self.space.num_columns + 1

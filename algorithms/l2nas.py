@@ -237,9 +237,10 @@ class L2NAS(Latent):
 
     # --- results ------------------------------------------------------------------------
 
-    def told(self, number: int, genotype: Genotypes, rewards: Sequence[float]) -> None:
+    def told(self, number: int, rewards: Sequence[float]) -> None:
         self._require_accuracy(rewards[0])
-        super().told(number, genotype, rewards)
+        genotype = self._pending[number]
+        super().told(number, rewards)
         self._remember(genotype, rewards[0])
 
     def _tell_foreign(self, genotype: Genotypes, reward: float) -> None:

@@ -273,9 +273,9 @@ class Algorithm(pg.geno.DNAGenerator):
             )
         return genotypes, rewards
 
-    def told(self, number: int, genotype: Genotypes, rewards: Sequence[float]) -> None:
-        """The same for one proposal (d,), known by its number; its rewards are (m,)."""
-        self._pending.pop(number, None)
+    def told(self, number: int, rewards: Sequence[float]) -> None:
+        """The same for one proposal, known by its number; its rewards are (m,)."""
+        genotype = self._pending.pop(number)
         self.history.append(genotype, rewards)
         self._num_feedbacks += 1
         if type(self)._tell is not Algorithm._tell:

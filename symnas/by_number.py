@@ -43,7 +43,7 @@ class ByNumber(Algorithm):
             if number is None:
                 self._tell_foreign(genotype, reward)
             else:
-                self.told(number, genotype, [reward])
+                self.told(number, [reward])
 
     def _propose(self) -> Any:
         dna = super()._propose()
@@ -107,8 +107,8 @@ class Latent(ByNumber):
         # It does not come from here: the loop took something that was not known.
         return self._point_at(genotype)
 
-    def told(self, number: int, genotype: Genotypes, rewards: Sequence[float]) -> None:
-        super().told(number, genotype, rewards)
+    def told(self, number: int, rewards: Sequence[float]) -> None:
+        super().told(number, rewards)
         if number in self._points:
             self._learn(number, self._points.pop(number), rewards[0])
 

@@ -109,12 +109,12 @@ class MultiFidelity(ByNumber):
         self._running[number] = Entry(place.rung, genotype)
         return number
 
-    def told(self, number: int, genotype: Genotypes, rewards: Sequence[float]) -> None:
+    def told(self, number: int, rewards: Sequence[float]) -> None:
         if number in self._running:
             entry = self._running.pop(number)
             entry.rung.num_ended += 1
             entry.rung.enter(entry, rewards[0], number)
-        super().told(number, genotype, rewards)
+        super().told(number, rewards)
 
     def dropped(self, number: int) -> None:
         if number in self._running:

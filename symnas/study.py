@@ -188,7 +188,7 @@ class Study(Record):
         told = sum(self.num_ended)
         while told < last and self._status[told] != PENDING:
             told += 1
-            self._tell(told, np.array(self.row(told)), self.signed(told))
+            self._tell(told, self.signed(told))
         return told >= last
 
     def _goes_on(self) -> bool:
@@ -334,7 +334,7 @@ class Study(Record):
         if error is not None:
             self.extras(feedback.id)["error"] = error
         seconds = time.perf_counter() - feedback.begun
-        self._report(feedback.id, status, rewards, seconds, feedback._genotype)
+        self._report(feedback.id, status, rewards, seconds)
 
     def _report(
         self,
@@ -342,10 +342,9 @@ class Study(Record):
         status: int,
         rewards: Sequence[float],
         seconds: float,
-        genotype: Genotypes,
     ) -> None:
         """Records the end of a trial of this loop."""
-        self._conclude(trial_id, status, rewards, seconds, genotype)
+        self._conclude(trial_id, status, rewards, seconds)
 
     def _conclude(
         self,
@@ -353,16 +352,15 @@ class Study(Record):
         status: int,
         rewards: Sequence[float],
         seconds: float,
-        genotype: Genotypes,
     ) -> None:
         """Enters the end of any trial, and tells it unless that has to wait."""
         signs = self.objectives.signs
         signed = [r * sign for r, sign in zip(rewards, signs, strict=False)]
         self.settle(trial_id, status, signed, seconds)
         if self.lag is None:
-            self._tell(trial_id, genotype, signed)
+            self._tell(trial_id, signed)
 
-    def _tell(self, trial_id: int, genotype: Genotypes, signed: list[float]) -> None:
+    def _tell(self, trial_id: int, signed: list[float]) -> None:
         """Makes an ended trial known to the algorithm and to the stop rules."""
         status = self._status[trial_id - 1]
         self.num_ended[status] += 1
@@ -372,7 +370,7 @@ class Study(Record):
         if signed[0] > self.best_reward:
             self.best_reward = signed[0]
             self.completed_at_best = self.num_ended[COMPLETED]
-        self.algorithm.told(trial_id - 1, genotype, signed)
+        self.algorithm.told(trial_id - 1, signed)
 
     def measure(self, trial_id: int, measurement: Measurement) -> None:
         """Records what a trial reports on the way."""

@@ -175,9 +175,8 @@ class StoredStudy(Study):
         if extras:
             self._extras[end.id] = extras
         self._owners.pop(end.id, None)
-        genotype = np.array(self.row(end.id))
         seconds = math.nan if end.seconds is None else end.seconds
-        self._conclude(end.id, end.status, end.rewards or (), seconds, genotype)
+        self._conclude(end.id, end.status, end.rewards or (), seconds)
         if end.status == COMPLETED:
             self._failed_builds = -1
 
@@ -312,7 +311,6 @@ class StoredStudy(Study):
         status: int,
         rewards: Sequence[float],
         seconds: float,
-        genotype: Genotypes,
     ) -> None:
         extras = self._extras.get(trial_id, {})
         metrics, data = extras.get("metrics"), extras.get("metadata")
@@ -327,7 +325,7 @@ class StoredStudy(Study):
         }
         if self._journal.end(trial_id, self._absorb, values):
             self._held.discard(trial_id)
-            self._conclude(trial_id, status, rewards, seconds, genotype)
+            self._conclude(trial_id, status, rewards, seconds)
         else:
             self._refuse(trial_id)
 
@@ -389,9 +387,8 @@ class StoredStudy(Study):
             return
         try:
             for trial_id in self._pending_here():
-                genotype = np.array(self.row(trial_id))
                 self.extras(trial_id)["error"] = why
-                self._report(trial_id, FAILED, (), math.nan, genotype)
+                self._report(trial_id, FAILED, (), math.nan)
         finally:
             self._let_go()
         self.ended = True  # What others still run stays pending.

@@ -77,7 +77,7 @@ def search_nb201(nb201: NDArray[np.float64]) -> Search:
                 (genotype,) = algorithm.draw(1)
                 number = algorithm.proposed(genotype)
                 seen[i] = nb201[tuple(genotype.astype(int))]
-                algorithm.told(number, genotype, [seen[i, column]])
+                algorithm.told(number, [seen[i, column]])
             signals[seed] = np.maximum.accumulate(seen[:, column])
             tests[seed] = seen[seen[:, column].argmax(), 1:]
         return Found(signals, tests)

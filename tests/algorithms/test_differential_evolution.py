@@ -30,7 +30,7 @@ def filled(space=FLOATS, **options) -> DifferentialEvolution:
     for reward in rewards:
         (genotype,) = algorithm.draw(1)
         number = algorithm.proposed(genotype)
-        algorithm.told(number, genotype, [reward])
+        algorithm.told(number, [reward])
     return algorithm
 
 
@@ -146,11 +146,11 @@ def test_a_generation_is_built_from_the_last_one():
     before = algorithm._vectors.copy()
     for reward in (100.0, 100.0, 100.0):
         (genotype,) = algorithm.draw(1)
-        algorithm.told(algorithm.proposed(genotype), genotype, [reward])
+        algorithm.told(algorithm.proposed(genotype), [reward])
         assert (algorithm._vectors == before).all()
     for _ in range(5):
         (genotype,) = algorithm.draw(1)
-        algorithm.told(algorithm.proposed(genotype), genotype, [-1.0])
+        algorithm.told(algorithm.proposed(genotype), [-1.0])
     changed = (algorithm._vectors != before).any(axis=1)
     assert changed.tolist() == [True] * 3 + [False] * 5
     assert algorithm._fitness.tolist() == [100, 100, 100, 9, 3, 4, 5, 6]
@@ -160,7 +160,7 @@ def test_equal_rewards_replace_their_target():
     algorithm = filled(replacement="immediate")
     (genotype,) = algorithm.draw(1)
     vector = algorithm._drawn[1].vector
-    algorithm.told(algorithm.proposed(genotype), genotype, [0.0])
+    algorithm.told(algorithm.proposed(genotype), [0.0])
     assert (algorithm._vectors[0] == vector).all()
 
 
@@ -172,7 +172,7 @@ def test_others_replace_at_once(replacement):
         drawn = algorithm._drawn[1]
         before = algorithm._vectors.copy()
         worst = algorithm._fitness.argmin()
-        algorithm.told(algorithm.proposed(genotype), genotype, [50.0])
+        algorithm.told(algorithm.proposed(genotype), [50.0])
         (changed,) = np.flatnonzero((algorithm._vectors != before).any(axis=1))
         assert changed == (worst if replacement == "worst" else drawn.target)
     assert (algorithm._fitness == 50).sum() >= 2
@@ -184,7 +184,7 @@ def test_vectors_are_never_rounded_and_stay_in_the_cube():
     best = -math.inf
     for _ in range(80):
         (genotype,) = algorithm.draw(1)
-        algorithm.told(algorithm.proposed(genotype), genotype, [rng.random()])
+        algorithm.told(algorithm.proposed(genotype), [rng.random()])
         assert algorithm._fitness.max() >= best
         best = algorithm._fitness.max()
     vectors = algorithm._vectors
@@ -198,7 +198,7 @@ def test_what_is_not_active_is_kept_in_the_vector():
     algorithm = bound(space, population_size=8)
     for _ in range(8):
         (genotype,) = algorithm.draw(1)
-        algorithm.told(algorithm.proposed(genotype), genotype, [genotype[0]])
+        algorithm.told(algorithm.proposed(genotype), [genotype[0]])
     inactive = algorithm._decode(algorithm._vectors)[:, 1] < 0
     assert inactive.any()
     assert (algorithm._vectors[inactive][:, 1:] > 0).all()
@@ -254,7 +254,7 @@ def test_a_sphere_is_descended():
         for _ in range(20 * 101):
             (genotype,) = algorithm.draw(1)
             losses.append(((genotype * 10 - 5) ** 2).sum())
-            algorithm.told(algorithm.proposed(genotype), genotype, [-losses[-1]])
+            algorithm.told(algorithm.proposed(genotype), [-losses[-1]])
         assert min(losses) < 1e-3 * min(losses[:20])
 
 

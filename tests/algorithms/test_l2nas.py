@@ -142,7 +142,7 @@ def share_correct(algorithm: L2NAS, seed: int) -> tuple[float, int]:
         (genotype,) = algorithm.draw(1)
         rewards.append(float((genotype == target).mean()))
         cells.add(genotype.tobytes())
-        algorithm.told(algorithm.proposed(genotype), genotype, [rewards[-1]])
+        algorithm.told(algorithm.proposed(genotype), [rewards[-1]])
     return max(rewards), len(cells)
 
 

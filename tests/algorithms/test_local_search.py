@@ -129,7 +129,7 @@ def test_a_neighbour_that_fails_is_not_proposed_again():
         assert algorithm.proposed(genotype) == number
         proposed.append(tuple(genotype))
         if number == 0:
-            algorithm.told(number, genotype, [1.0])
+            algorithm.told(number, [1.0])
         else:
             algorithm.dropped(number)
     assert len(set(proposed)) == 5

@@ -31,7 +31,7 @@ def told(algorithm: NSGA2, rewards: np.ndarray) -> np.ndarray:
     rows = algorithm.space.random(np.random.default_rng(1), len(rewards))
     for row, reward in zip(rows, rewards, strict=True):
         number = algorithm.proposed(row)
-        algorithm.told(number, row, reward.tolist())
+        algorithm.told(number, reward.tolist())
     return rows
 
 
@@ -192,7 +192,7 @@ def test_fronts_of_a_real_table_are_larger_than_random_ones(nb201, data, device)
         for _ in range(500):
             (row,) = algorithm.draw(1)
             number = algorithm.proposed(row)
-            algorithm.told(number, row, by_row[tuple(row.tolist())].tolist())
+            algorithm.told(number, by_row[tuple(row.tolist())].tolist())
         return pareto.hypervolume(algorithm.history.rewards, reference)
 
     found = [volume(NSGA2.nas_bench_201(), seed) for seed in range(20)]

@@ -450,7 +450,7 @@ def take(algorithm: Algorithm, event: Event) -> None:
     if what == "proposed":
         assert algorithm.proposed(genotype) == number
     elif what == "told":
-        algorithm.told(number, genotype, [reward_of(genotype)])
+        algorithm.told(number, [reward_of(genotype)])
     else:
         algorithm.dropped(number)
 
