@@ -15,6 +15,7 @@ from symnas.algorithms.bayesian_optimization import (
     BayesianOptimization as BayesianOptimization,
 )
 from symnas.algorithms.bohb import BOHB as BOHB
+from symnas.algorithms.dehb import DEHB as DEHB
 from symnas.algorithms.differential_evolution import (
     DifferentialEvolution as DifferentialEvolution,
 )

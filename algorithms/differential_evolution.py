@@ -53,6 +53,71 @@ REPAIRS = ("random", "clip")
 INTEGERS = ("round", "bins")
 
 
+def mutated(
+    strategy: Strategy, factor: float, drawn: Array, current: Array, best: Array
+) -> Array:
+    """The mutant (d,) of drawn vectors (k, d), the current one and the best one (d,).
+
+    >>> mutated(STRATEGIES["rand1"], 0.5, np.array([[1.0], [0.4], [0.2]]), *np.eye(2, 1))
+    array([1.1])
+    """
+    named = {str(i): vector for i, vector in enumerate(drawn, start=1)}
+    named |= {"b": best, "c": current}
+    mutant = named[strategy.base].copy()
+    for difference in strategy.differences:
+        first, *rest = (named[name] for name in difference)
+        mutant += factor / len(rest) * (first - sum(rest))
+    return mutant
+
+
+def crossed(
+    d: int, probability: float, crossover: str, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Which of `d` coordinates come from the mutant, at least one.
+
+    >>> crossed(3, 0.0, "bin", np.random.default_rng(0))
+    array([False, False,  True])
+    """
+    start = int(rng.integers(d))
+    taken = rng.random(d) < probability
+    taken[start] = True
+    if crossover == "exp":  # As far as the first that is not taken.
+        taken = np.roll(np.logical_and.accumulate(np.roll(taken, -start)), start)
+    return taken
+
+
+def repaired(
+    vector: Array, repair: str, attempt: int, rng: np.random.Generator
+) -> Array:
+    """A vector (d,) brought back into the unit cube.
+
+    A further attempt at a proposal that was known draws some coordinates anew.
+
+    >>> repaired(np.array([1.5, 0.3]), "clip", 0, np.random.default_rng(0))
+    array([1. , 0.3])
+    """
+    fresh = rng.random(len(vector))
+    if repair == "random":
+        vector = np.where((vector < 0) | (vector > 1), fresh, vector)
+    if attempt:
+        anew = rng.random(len(vector)) < _REDRAWN * attempt
+        vector = np.where(anew, fresh, vector)
+    return vector.clip(0.0, 1.0)
+
+
+def check_factors(mutation_factor: float, crossover_probability: float) -> None:
+    """Raises `ValueError` if F or Cr cannot be used."""
+    if not 0 < mutation_factor <= 2:
+        raise ValueError(
+            f"`mutation_factor` must be above 0 and at most 2, got {mutation_factor}."
+        )
+    if not 0 <= crossover_probability <= 1:
+        raise ValueError(
+            "`crossover_probability` must lie between 0 and 1, got "
+            f"{crossover_probability}."
+        )
+
+
 class _Trial(NamedTuple):
     """A vector (d,), and the member of the population that it competes with."""
 
@@ -123,16 +188,7 @@ class DifferentialEvolution(Latent):
                 f"`population_size` must be at least {needed} for the strategy "
                 f"'{self.strategy}', got {self.population_size}."
             )
-        if not 0 < self.mutation_factor <= 2:
-            raise ValueError(
-                "`mutation_factor` must be above 0 and at most 2, got "
-                f"{self.mutation_factor}."
-            )
-        if not 0 <= self.crossover_probability <= 1:
-            raise ValueError(
-                "`crossover_probability` must lie between 0 and 1, got "
-                f"{self.crossover_probability}."
-            )
+        check_factors(self.mutation_factor, self.crossover_probability)
 
     def _setup(self) -> None:
         super()._setup()
@@ -160,41 +216,18 @@ class DifferentialEvolution(Latent):
         target = number % size
         if number < size:
             return _Trial(rng.random(self.space.num_columns), target)
-        mutant = self._mutant(target, rng)
-        vector = np.where(self._crossed(rng), mutant, self._vectors[target])
-        outside = (vector < 0) | (vector > 1)
-        fresh = rng.random(len(vector))
-        if self.repair == "random":
-            vector = np.where(outside, fresh, vector)
-        if self.attempt:
-            anew = rng.random(len(vector)) < _REDRAWN * self.attempt
-            vector = np.where(anew, fresh, vector)
+        strategy = STRATEGIES[self.strategy]
+        others = rng.permutation(size - 1)[: strategy.num_drawn]
+        others += others >= target
+        current, best = self._vectors[target], self._vectors[self._fitness.argmax()]
+        drawn = self._vectors[others]
+        mutant = mutated(strategy, self.mutation_factor, drawn, current, best)
+        taken = crossed(len(current), self.crossover_probability, self.crossover, rng)
+        vector = np.where(taken, mutant, current)
+        vector = repaired(vector, self.repair, self.attempt, rng)
         if self.replacement == "random":
             target = int(rng.integers(size))
-        return _Trial(vector.clip(0.0, 1.0), target)
-
-    def _mutant(self, target: int, rng: np.random.Generator) -> Array:
-        strategy = STRATEGIES[self.strategy]
-        others = rng.permutation(self.population_size - 1)[: strategy.num_drawn]
-        others += others >= target
-        named = {str(i): self._vectors[j] for i, j in enumerate(others, start=1)}
-        named["b"] = self._vectors[self._fitness.argmax()]
-        named["c"] = self._vectors[target]
-        mutant = named[strategy.base].copy()
-        for difference in strategy.differences:
-            first, *rest = (named[name] for name in difference)
-            mutant += self.mutation_factor / len(rest) * (first - sum(rest))
-        return mutant
-
-    def _crossed(self, rng: np.random.Generator) -> NDArray[np.bool_]:
-        """Which coordinates (d,) come from the mutant, at least one."""
-        d = self.space.num_columns
-        start = int(rng.integers(d))
-        taken = rng.random(d) < self.crossover_probability
-        taken[start] = True
-        if self.crossover == "exp":  # As far as the first that is not taken.
-            taken = np.roll(np.logical_and.accumulate(np.roll(taken, -start)), start)
-        return taken
+        return _Trial(vector, target)
 
     def _genotype(self, point: _Trial) -> Genotypes:
         return self._decode(point.vector[None])[0]

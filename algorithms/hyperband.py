@@ -9,6 +9,7 @@ from __future__ import annotations
 from symnas.multi_fidelity import (
     Bracketed,
     Rung,
+    check_bracket_size,
     check_budgets,
     hyperband_bracket,
     ladder,
@@ -47,10 +48,7 @@ class Hyperband(Bracketed):
 
     def _check(self) -> None:
         check_budgets(self.min_budget, self.max_budget, self.eta)
-        if self.bracket_size not in ("floor", "ceil"):
-            raise ValueError(
-                f"`bracket_size` must be 'floor' or 'ceil', got {self.bracket_size!r}."
-            )
+        check_bracket_size(self.bracket_size)
 
     def _setup(self) -> None:
         super()._setup()

@@ -61,6 +61,7 @@ class Latent(ByNumber):
     """
 
     def _setup(self) -> None:
+        super()._setup()
         self._points: dict[int, Any] = {}  # By number, until the proposal is over.
         # The number and the point of the last draw: what is proposed next, mostly.
         self._drawn: tuple[int, Any] | None = None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import bisect
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -19,11 +20,12 @@ from symnas.genotype import Genotypes
 
 @dataclasses.dataclass(eq=False)
 class Entry:
-    """A proposal on a rung."""
+    """A proposal on a rung; `point` is what an algorithm decoded its genotype from."""
 
     rung: Rung
     genotype: Genotypes
     promoted: bool = False
+    point: Any = None
 
 
 class Rung:
@@ -82,6 +84,7 @@ class MultiFidelity(ByNumber):
     """
 
     def _setup(self) -> None:
+        super()._setup()
         self._running: dict[int, Entry] = {}  # By number.
 
     def _place(self) -> Place:
@@ -131,19 +134,24 @@ class Bracketed(MultiFidelity):
 
     def _setup(self) -> None:
         super()._setup()
-        self._brackets: list[list[Rung]] = []
+        self._num_brackets = 0
+        self._brackets: dict[int, list[Rung]] = {}  # By number, those not finished.
 
     def _bracket(self, number: int) -> list[Rung]:
         """The rungs of a bracket, which count from 0."""
         raise NotImplementedError
 
     def _place(self) -> Place:
-        for bracket in self._brackets:
+        for number, bracket in list(self._brackets.items()):
             place = place_in(bracket)
             if place is not None:
                 return place
-        self._brackets.append(self._bracket(len(self._brackets)))
-        return Place(self._brackets[-1][0])
+            if bracket[-1].full:
+                del self._brackets[number]
+        bracket = self._bracket(self._num_brackets)
+        self._brackets[self._num_brackets] = bracket
+        self._num_brackets += 1
+        return Place(bracket[0])
 
 
 def ladder(smallest: int, largest: int, eta: int) -> list[int]:
@@ -189,6 +197,12 @@ def check_budgets(min_budget: int, max_budget: int, eta: int) -> None:
         )
     if eta < 2:
         raise ValueError(f"`eta` must be at least 2, got {eta}.")
+
+
+def check_bracket_size(rule: str) -> None:
+    """Raises `ValueError` if there is no such rule."""
+    if rule not in ("floor", "ceil"):
+        raise ValueError(f"`bracket_size` must be 'floor' or 'ceil', got {rule!r}.")
 
 
 def hyperband_bracket(

@@ -11,7 +11,12 @@ from scipy.stats import mannwhitneyu
 
 import symnas as sn
 from symnas.algorithms import DifferentialEvolution
-from symnas.algorithms.differential_evolution import STRATEGIES, _Trial
+from symnas.algorithms.differential_evolution import (
+    STRATEGIES,
+    _Trial,
+    crossed,
+    mutated,
+)
 
 FLOATS = [sn.floatv(0.0, 1.0) for _ in range(6)]
 CHOICES = [sn.oneof(range(5)) for _ in range(6)]
@@ -43,7 +48,6 @@ def trial(algorithm: DifferentialEvolution, seed: int = 0) -> _Trial:
 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_mutants_are_those_of_the_table(name):
-    """Every mutant is what its formula gives for some distinct other members."""
     algorithm = filled(strategy=name, mutation_factor=0.5)
     x, f, c, b = algorithm._vectors, 0.5, 2, 3
     formulas = {
@@ -57,14 +61,29 @@ def test_mutants_are_those_of_the_table(name):
         ),
         "rand2dir": lambda r: x[r[0]] + f / 2 * (x[r[0]] - x[r[1]] - x[r[2]]),
     }
-    drawn = STRATEGIES[name].num_drawn
     others = [i for i in range(8) if i != c]
-    possible = np.array(
-        [formulas[name](r) for r in itertools.permutations(others, drawn)]
-    )
-    for seed in range(20):
-        mutant = algorithm._mutant(c, np.random.default_rng(seed))
-        assert np.abs(possible - mutant).max(axis=1).min() < 1e-12
+    for drawn in itertools.permutations(others, STRATEGIES[name].num_drawn):
+        mutant = mutated(STRATEGIES[name], f, x[list(drawn)], x[c], x[b])
+        assert mutant == pytest.approx(formulas[name](drawn), abs=1e-12)
+
+
+def test_members_are_drawn_without_the_target_and_none_twice():
+    """Mutants of one coordinate each: which members gave them can be told."""
+    algorithm = filled(crossover_probability=1.0, mutation_factor=1e-3, repair="clip")
+    target = algorithm.num_proposals % 8
+    seen = set()
+    for seed in range(200):
+        vector = trial(algorithm, seed).vector
+        triples = itertools.permutations(range(8), 3)
+        x = algorithm._vectors
+        found = [
+            r
+            for r in triples
+            if np.allclose(x[r[0]] + 1e-3 * (x[r[1]] - x[r[2]]), vector, atol=1e-12)
+        ]
+        seen.update(itertools.chain(*found))
+        assert len(found) <= 1  # None if a coordinate was clipped.
+    assert seen == set(range(8)) - {target}
 
 
 def test_without_crossover_exactly_one_coordinate_changes():
@@ -88,10 +107,9 @@ def test_with_full_crossover_all_come_from_the_mutant():
 
 
 def test_exponential_crossover_takes_one_run_that_wraps():
-    algorithm = filled(crossover="exp", crossover_probability=0.7)
     lengths = []
     for seed in range(2000):
-        taken = algorithm._crossed(np.random.default_rng(seed))
+        taken = crossed(6, 0.7, "exp", np.random.default_rng(seed))
         starts = taken & ~np.roll(taken, 1)
         assert taken.all() or starts.sum() == 1
         lengths.append(taken.sum())
