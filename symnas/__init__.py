@@ -12,6 +12,7 @@ from symnas import nn as nn
 from symnas import spaces as spaces
 from symnas import stop_rules as stop_rules
 from symnas import training as training
+from symnas.budget import Budget as Budget
 from symnas.constructors import symbolic as symbolic
 from symnas.constructors import symbolize as symbolize
 from symnas.description import describe as describe

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,7 @@ class Record:
     """
 
     seed: int
+    inner: Mapping[int, Sequence[Record]] = MappingProxyType({})
 
     def __init__(self, space: SearchSpace, objectives: Objectives) -> None:
         self.space = space

@@ -163,6 +163,14 @@ class Result:
             )
         return hypervolume(rewards, corner * self._record.objectives.signs)
 
+    def inner(self, trial: Trial) -> list[Result]:
+        """What the loops within a trial have found, in the order in which they began.
+
+        Of a study that was loaded, or a trial that another process ran, only the names
+        are known: `trial.metadata["inner"]["studies"]`, to load them.
+        """
+        return [Result(study) for study in self._record.inner.get(trial.id, ())]
+
     def model(self, trial: Trial) -> Any:
         """The example of a trial, made anew: models get the initial weights they had."""
         return self._record.build(trial.id)

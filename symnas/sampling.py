@@ -8,6 +8,7 @@ from typing import Any, Generic, TypedDict, TypeVar, Unpack, overload
 
 import torch
 
+from symnas.budget import Budget
 from symnas.result import Result
 from symnas.storage.opening import begin_study
 from symnas.study import Study
@@ -55,6 +56,8 @@ class _Options(TypedDict, total=False):
     stop_rules: Sequence[Callable[[Any], str | None]]
     warm_start: Any
     lag: int | None
+    budget: Budget | None
+    within: Feedback | None
     name: str | None
     storage: str | os.PathLike[str] | None
 
@@ -95,6 +98,8 @@ def sample(
     stop_rules: Sequence[Callable[[Any], str | None]] = (),
     warm_start: Any = (),
     lag: int | None = None,
+    budget: Budget | None = None,
+    within: Feedback | None = None,
     name: str | None = None,
     storage: str | os.PathLike[str] | None = None,
 ) -> Samples[Any]:
@@ -124,6 +129,11 @@ def sample(
         and is no trial of this study.
       lag: if n, proposal i depends on the results of trials up to i - n alone, so that a
         seed gives the same study with any number of workers up to n.
+      budget: what this loop may spend, shared with all that get the same one and with
+        those within its trials.
+      within: the feedback of a trial of another loop that this loop evaluates. The trial
+        records it, its budget holds here too, its seed fixes ours, and if it is stored
+        this study is kept beside it as `name/trial`, and goes on with it.
       name: of the study in `storage`. A study of this name goes on; several processes
         that run the same loop share it.
       storage: a path, for SQLite, or a SQLAlchemy URL. Everything is kept there as it
@@ -157,6 +167,8 @@ def sample(
             timeout=None,
             warm_start=warm_start,
             lag=lag,
+            budget=budget,
+            within=within,
             name=name,
             storage=storage,
         )

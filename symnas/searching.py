@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 from symnas import evaluation
+from symnas.budget import Budget
 from symnas.callbacks.callback import Callback
 from symnas.engines.choice import make_engine
 from symnas.engines.driver import conclude, run_on_workers
@@ -39,6 +40,8 @@ def search(
     timeout: float | None = None,
     warm_start: Any = (),
     lag: int | None = None,
+    budget: Budget | None = None,
+    within: Feedback | None = None,
     name: str | None = None,
     storage: str | os.PathLike[str] | None = None,
     workers: int = 1,
@@ -72,6 +75,9 @@ def search(
       timeout: seconds after which no further evaluation begins.
       warm_start: what is known already: a `Result`, trials, or genotypes and rewards.
       lag: if n, proposal i depends on the results of trials up to i - n alone.
+      budget: what this and other loops may spend together.
+      within: the feedback of a trial of another loop, which this search evaluates; see
+        `sample`. Ctrl-C then ends that loop too, and the display is left to it.
       name: of the study in `storage`, which goes on if it exists.
       storage: a path, for SQLite, or a SQLAlchemy URL, where everything is kept as it
         happens: a search that was killed continues as if it had not been.
@@ -114,16 +120,20 @@ def search(
         timeout=timeout,
         warm_start=warm_start,
         lag=lag,
+        budget=budget,
+        within=within,
         name=name,
         storage=storage,
     )
     result = Result(study)
-    if num_examples is None and timeout is None and not stop_rules and not study.finite:
+    bounded = num_examples is not None or timeout is not None or bool(stop_rules)
+    if not (bounded or study.has_budget or study.finite):
         study.abandon("never begun")
         raise ValueError(
-            "This search would never end: pass `num_examples`, `timeout` or `stop_rules`."
+            "This search would never end: pass `num_examples`, `timeout`, `budget` or "
+            "`stop_rules`."
         )
-    with Progress(result, num_examples, progress) as display:
+    with Progress(result, num_examples, progress and within is None) as display:
         ended = _Listeners(study, result, callbacks, display)
         try:
             if runner is None:
@@ -134,6 +144,8 @@ def search(
         except KeyboardInterrupt:
             study.stop("interrupted by the user")
             study.abandon("interrupted")
+            if within is not None:
+                raise
         except BaseException:
             study.abandon("interrupted")
             raise

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from symnas.algorithm import REDRAWS, Algorithm, ProposalRng, PyGloveAlgorithm
 from symnas.algorithm_text import algorithm_from_text
+from symnas.budget import Budget, check_budget
 from symnas.genotype import Genotypes
 from symnas.record import Record
 from symnas.space import SearchSpace
@@ -55,7 +56,12 @@ class Study(Record):
       num_ended: how many of the trials that the algorithm knows ended in each status.
       best_reward: the largest of their rewards.
       completed_at_best: how many of them were completed when it was found.
+      inner: the studies that were begun within trials of this one, by their ids.
+      num_evaluations: trials, where those with inner studies count as many as these.
+      cut_short: the budget was used up before it was over, or an inner one was.
     """
+
+    name: str | None = None  # In a store.
 
     def __init__(
         self,
@@ -73,8 +79,11 @@ class Study(Record):
         timeout: float | None,
         warm_start: Any = (),
         lag: int | None = None,
+        budget: Budget | None = None,
+        within: Feedback | None = None,
     ) -> None:
         _check_arguments(num_examples, seed, duplicates, timeout, lag)
+        check_budget(budget)
         compiled = (
             isinstance(space, SearchSpace) and constraint is None and where is None
         )
@@ -91,6 +100,13 @@ class Study(Record):
         self.lag = lag
         known = known_results(warm_start, self.space, self.objectives)
         self.known = warm_start_digest(*known)
+        self.inner: dict[int, list[Study]] = {}
+        self.num_evaluations = 0
+        self.cut_short = False
+        self._own_budget = budget
+        self._outer = None if within is None else within._study
+        if within is not None and seed is None:
+            seed = within._study.inner_seed(within.id)
         self.seed = self._settle_seed(None if seed is None else int(seed))
         self.algorithm.setup(self.space, self.seed, len(self.objectives))
         self.ended = False
@@ -105,6 +121,8 @@ class Study(Record):
         self._failed_builds = 0
         self._exact_size = self.space.size if self.space.size_is_exact else math.inf
         self._tell_known(*known)
+        if within is not None:
+            within._study.begin_inner(within.id, self)
 
     def _tell_known(self, genotypes: Genotypes, rewards: NDArray[np.float64]) -> None:
         """Tells the algorithm what was known before this study."""
@@ -157,6 +175,7 @@ class Study(Record):
         self, row: list[float], genotype: Genotypes, budget: int | None
     ) -> None:
         self.add(row, budget)
+        self._draw(1)
         if self.avoid_duplicates:
             self._seen.add(_key(genotype, budget))
         self.algorithm.proposed(genotype, budget)
@@ -200,6 +219,9 @@ class Study(Record):
             self.stop(f"{self.timeout} seconds have passed")
         elif self._covered():
             self._exhaust("every example was proposed")
+        elif self.budget_used_up is not None:
+            self.cut_short = True
+            self.stop(self.budget_used_up)
         elif self._ended_by and len(self) + 1 >= self._ended_by + (self.lag or 0):
             self.stop("ended by the caller")
         for rule in self.stop_rules:
@@ -344,6 +366,7 @@ class Study(Record):
         seconds: float,
     ) -> None:
         """Records the end of a trial of this loop."""
+        self._note_inner(trial_id)
         self._conclude(trial_id, status, rewards, seconds)
 
     def _conclude(
@@ -407,6 +430,69 @@ class Study(Record):
             if other != trial_id:
                 yield self.trial(other)
 
+    # --- loops within a trial -------------------------------------------------------------
+
+    def inner_seed(self, trial_id: int) -> int:
+        """The seed of the next study within a trial."""
+        self.require_open(trial_id)
+        place = [self.trial_seed(trial_id), len(self.inner.get(trial_id, ()))]
+        return int(np.random.SeedSequence(place).generate_state(1)[0])
+
+    def begin_inner(self, trial_id: int, study: Study) -> None:
+        """Enters a study that evaluates a trial, which then is no evaluation itself."""
+        self.require_open(trial_id)
+        if trial_id not in self.inner:
+            self._draw(-1)
+        self.inner.setdefault(trial_id, []).append(study)
+
+    def _draw(self, evaluations: int) -> None:
+        """Counts evaluations here, in the budget, and in the study around this one."""
+        self.num_evaluations += evaluations
+        if self._own_budget is not None:
+            self._own_budget.draw(evaluations)
+        if self._outer is not None:
+            self._outer._draw(evaluations)
+
+    def _spend(self, seconds: float) -> None:
+        """Counts seconds of an earlier process."""
+        if self._own_budget is not None:
+            self._own_budget.add_seconds(seconds)
+        if self._outer is not None:
+            self._outer._spend(seconds)
+
+    @property
+    def has_budget(self) -> bool:
+        """Whether a budget will end this study."""
+        return self._own_budget is not None or (
+            self._outer is not None and self._outer.has_budget
+        )
+
+    @property
+    def budget_used_up(self) -> str | None:
+        """Why the budget of this study, or of one around it, allows nothing more."""
+        why = None if self._own_budget is None else self._own_budget.used_up
+        if why is None and self._outer is not None:
+            why = self._outer.budget_used_up
+        return why
+
+    def _note_inner(self, trial_id: int) -> None:
+        """Keeps with a trial what its inner studies were."""
+        inner = self.inner.get(trial_id)
+        if inner is None:
+            return
+        for study in inner:
+            if not study.ended:  # Its loop was left.
+                study.close()
+        found: dict[str, Any] = {
+            "evaluations": sum(study.num_evaluations for study in inner),
+            "partial": any(study.cut_short for study in inner),
+        }
+        names = [study.name for study in inner if study.name is not None]
+        if names:
+            found["studies"] = names
+        self.cut_short = self.cut_short or found["partial"]
+        self.extras(trial_id).setdefault("metadata", {})["inner"] = found
+
     # --- the end ------------------------------------------------------------------------
 
     def stop(self, why: str) -> None:
@@ -426,6 +512,7 @@ class Study(Record):
         """Ends the study; what is still pending is recorded as failed."""
         for i, status in enumerate(self._status):
             if status == PENDING:
+                self._note_inner(i + 1)
                 self.extras(i + 1)["error"] = why
                 self._status[i] = FAILED
         self.ended = True

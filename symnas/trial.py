@@ -63,6 +63,11 @@ class Trial:
     budget: int | None = None
 
     @property
+    def partial(self) -> bool:
+        """Whether the budget was used up in a loop within this trial."""
+        return bool(self.metadata.get("inner", {}).get("partial", False))
+
+    @property
     def reward(self) -> float:
         """The reward; raises `ValueError` if there is none, or there are several."""
         if self.status != "completed":
@@ -233,6 +238,15 @@ class Feedback:
 
     def get_metadata(self, key: str, default: Any = None) -> Any:
         return self._study.extras(self.id).get("metadata", {}).get(key, default)
+
+
+def check_feedback(within: Any) -> None:
+    """Raises `TypeError` unless a loop can run within it."""
+    if not isinstance(within, Feedback):
+        raise TypeError(
+            "`within` must be the feedback of the trial that this loop evaluates, got "
+            f"{within!r}."
+        )
 
 
 def format_error(error: BaseException) -> str:

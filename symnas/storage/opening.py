@@ -7,6 +7,7 @@ import datetime
 import gc
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from symnas.result import Result
 from symnas.space import SearchSpace
 from symnas.study import Study
-from symnas.trial import Objectives
+from symnas.trial import Feedback, Objectives, check_feedback
 
 if TYPE_CHECKING:
     from symnas.storage.store import Store
@@ -26,9 +27,19 @@ def begin_study(
     *arguments: Any,
     name: str | None,
     storage: str | os.PathLike[str] | None,
+    within: Any = None,
     **options: Any,
 ) -> Study:
-    """The study that `sample` and `search` run: kept in a store if one is given."""
+    """The study that `sample` and `search` run: kept in a store if one is given.
+
+    One within a trial of a stored study is kept beside that.
+    """
+    if within is not None:
+        check_feedback(within)
+        outer = within._study
+        if storage is None and outer.name is not None:
+            storage, name = outer.storage, inner_name(within, name)
+        options["within"] = within
     if storage is None:
         if name is not None:
             raise ValueError(
@@ -40,6 +51,18 @@ def begin_study(
 
     with _collecting_no_garbage():
         return StoredStudy(*arguments, name=name, storage=storage, **options)
+
+
+def inner_name(within: Feedback, name: str | None) -> str:
+    """The name under which a study within a trial is kept."""
+    study = within._study
+    full = "/".join([f"{study.name}/{within.id}", *([] if name is None else [name])])
+    if full in [inner.name for inner in study.inner.get(within.id, ())]:
+        raise ValueError(
+            f"Trial {within.id} of {study.name!r} has an inner study {full!r} already. "
+            "Give each of its loops another `name`."
+        )
+    return full
 
 
 @contextmanager
@@ -159,6 +182,8 @@ def load_study(storage: str | os.PathLike[str], name: str, space: Any = None) ->
 def delete_study(storage: str | os.PathLike[str], name: str) -> None:
     """Removes a study and all its trials from a store; workers of it then end.
 
+    What was searched within its trials goes too: the studies `name/trial`.
+
     Raises:
       StorageError: there is no such store or study, or it cannot be written.
 
@@ -177,7 +202,12 @@ def delete_study(storage: str | os.PathLike[str], name: str) -> None:
     """
     store = _open(storage, must_exist=True)
     try:
-        store.delete(store.find(name).id)
+        found = store.find(name)
+        inner = re.compile(re.escape(name) + r"/\d+(/.*)?", re.DOTALL)
+        for row in store.all_studies():
+            if inner.fullmatch(row.name):
+                store.delete(row.id)
+        store.delete(found.id)
     finally:
         store.close()
 

@@ -53,7 +53,8 @@ class StoredStudy(Study):
                 "The `name` of a study cannot hold NULs or halves of characters, got "
                 f"{name!r}."
             )
-        self.name = name
+        self.name: str = name
+        self.storage = storage
         self._store = Store(storage)
         self._worker = new_worker()
         self._owners: dict[int, str] = {}  # Of trials that are pending elsewhere.
@@ -176,9 +177,18 @@ class StoredStudy(Study):
             self._extras[end.id] = extras
         self._owners.pop(end.id, None)
         seconds = math.nan if end.seconds is None else end.seconds
+        self._absorb_cost(end.id, seconds)
         self._conclude(end.id, end.status, end.rewards or (), seconds)
         if end.status == COMPLETED:
             self._failed_builds = -1
+
+    def _absorb_cost(self, trial_id: int, seconds: float) -> None:
+        """Counts what a trial has spent in another process."""
+        inner = self._extras.get(trial_id, {}).get("metadata", {}).get("inner")
+        if inner is not None and trial_id not in self.inner:
+            self._draw(int(inner["evaluations"]) - 1)
+        if not self._loaded:
+            self._spend(seconds)
 
     # --- proposals ------------------------------------------------------------------------
 
@@ -312,6 +322,7 @@ class StoredStudy(Study):
         rewards: Sequence[float],
         seconds: float,
     ) -> None:
+        self._note_inner(trial_id)
         extras = self._extras.get(trial_id, {})
         metrics, data = extras.get("metrics"), extras.get("metadata")
         values = {
