@@ -47,6 +47,50 @@ def finish(samples: Any) -> sn.Result:
     return samples.result
 
 
+def is_first(value: Any) -> bool:
+    return value.name in ("a", "b", "c")
+
+
+NAMED = {name: sn.oneof(range(10), name=name) for name in "abcdef"}
+
+
+def flow(storage: str | None, evaluations: int, pause: float = 0.0) -> Any:
+    """A flow of two levels under one budget; yields its result after each evaluation."""
+    options = {} if storage is None else {"name": "flow", "storage": storage}
+    outer_loop = sn.sample(
+        NAMED,
+        sn.algorithms.RegularizedEvolution(population_size=5, tournament_size=2),
+        seed=5,
+        where=is_first,
+        budget=sn.Budget(evaluations=evaluations),
+        **options,
+    )
+    for half_open, outer in outer_loop:
+        inner = sn.sample(half_open, "regularized_evolution", 7, within=outer)
+        for _, feedback in inner:
+            time.sleep(pause)
+            feedback(reward_of(feedback) + sum(outer.genotype))
+            yield outer_loop.result
+        outer(inner.result.best.reward)
+    yield outer_loop.result
+
+
+def run_flow(pipe: Any, storage: str, evaluations: int) -> None:
+    pipe.send(None)
+    for i, _ in enumerate(flow(storage, evaluations, 0.002)):
+        if not i:
+            pipe.send(None)
+
+
+def total(example: Any) -> float:
+    return float(sum(example.values()))
+
+
+def best_of_five(half_open: Any) -> float:
+    found = sn.search(half_open, total, "random", 5, seed=0, progress=False)
+    return found.best.reward
+
+
 def short_leases(seconds: float) -> None:
     leases.BEAT_SECONDS = seconds / 8
     leases.LEASE_SECONDS = seconds
