@@ -25,7 +25,8 @@ from torch import nn
 from symnas.algorithm import History
 from symnas.algorithms.slots import num_options
 from symnas.by_number import Latent
-from symnas.genotype import Genotypes
+from symnas.genotype import Decision, Genotypes
+from symnas.layout import Layout
 from symnas.seeding import torch_seeded
 
 Array = NDArray[np.float64]
@@ -50,6 +51,47 @@ class _Action(NamedTuple):
     places: Array
 
 
+class _Rows:
+    """Which row of numbers decides what.
+
+    Attributes:
+      of_column: (d,) the row of each column; slots of a distinct `manyof` share one.
+      counts: (rows,) how many options each row has.
+      num_taken: (rows,) how many of them are taken.
+      held: each distinct `manyof` with the rows of the decisions that its candidates
+        hold, for those candidates that hold some.
+    """
+
+    def __init__(self, layout: Layout, resolution: int) -> None:
+        rows: list[int] = []
+        owners: list[Decision] = []  # Of each row.
+        for column, decision in enumerate(layout.owner):
+            if column == decision.column or not (
+                decision.slots > 1 and decision.distinct
+            ):
+                owners.append(decision)
+            rows.append(len(owners) - 1)
+        self.of_column = np.array(rows)
+        self.counts = np.array([num_options(d, resolution) for d in owners])
+        shared = [d.slots > 1 and d.distinct for d in owners]
+        self.num_taken = np.where(shared, [d.slots for d in owners], 1)
+        self.held = [
+            (group, self._held(group, layout))
+            for group in layout.groups
+            if group.distinct
+        ]
+
+    def _held(self, group: Decision, layout: Layout) -> dict[int, list[int]]:
+        held: dict[int, list[int]] = {}
+        for decision in layout.decisions:
+            for places in group.children:
+                for candidate, branch in enumerate(places[0]):
+                    if branch >= 0 and branch in decision.branches:
+                        rows = self.of_column[decision.columns]
+                        held.setdefault(candidate, []).extend(rows.tolist())
+        return held
+
+
 class L2NAS(Latent):
     """An actor proposes a number for each option, and the largest one is taken, as in [1].
 
@@ -57,6 +99,10 @@ class L2NAS(Latent):
     learns the `quantile` of the reward of a matrix of numbers, an actor to propose
     matrices of which the critic thinks highly. Proposals are random with a probability
     that falls along a cosine. There is no next state: each proposal is an episode.
+
+    A distinct `manyof` takes the candidates with the largest numbers; that of a candidate
+    which holds decisions is the largest of theirs. For a node of a DARTS cell with
+    `darts.open_genotype(per_edge=True)` this is the rule by which cells are derived there.
 
     Know what to expect: on NAS-Bench-201 plain evolution, differential evolution and local
     search find better cells with as many queries (docs/results.md).
@@ -181,11 +227,13 @@ class L2NAS(Latent):
 
     def _setup(self) -> None:
         super()._setup()
-        owners = self.space.layout.owner
-        self._counts = np.array([num_options(d, self.resolution) for d in owners])
+        rows = _Rows(self.space.layout, self.resolution)
+        self._rows = rows.of_column
+        self._held = rows.held
+        self._counts = rows.counts
         self._starts = np.cumsum(self._counts) - self._counts
         self._history: dict[bytes, tuple[float, Array]] = {}  # Best examples, one-hot.
-        self._state = np.repeat(1.0 / self._counts, self._counts)
+        self._state = np.repeat(rows.num_taken / self._counts, self._counts)
         self._memory = _Memory(len(self._state), self.memory_size)
         seed = int(self._rng.at(0, _TRAINING).integers(2**31))
         with torch_seeded(seed):
@@ -199,7 +247,7 @@ class L2NAS(Latent):
     # --- proposals ----------------------------------------------------------------------
 
     def _point(self, number: int, rng: np.random.Generator) -> _Action:
-        places = rng.random(len(self._counts))
+        places = rng.random(len(self._rows))
         matrix = rng.random(len(self._state))
         # A further attempt at something new is more random.
         if rng.random() >= self._exploration_at(number) and self.attempt == 0:
@@ -218,9 +266,16 @@ class L2NAS(Latent):
         return self.exploration + (1 - self.exploration) * part
 
     def _genotype(self, point: _Action) -> Genotypes:
-        rows = np.split(point.matrix, self._starts[1:])
-        options = np.array([row.argmax() for row in rows])  # The first of equal ones.
-        return self.space.decode(((options + point.places) / self._counts)[None])[0]
+        numbers = np.split(point.matrix, self._starts[1:])
+        largest = [row.argmax() for row in numbers]  # The first of equal ones.
+        options = np.array(largest)[self._rows]
+        for group, held in self._held:
+            worth = numbers[self._rows[group.column]].copy()
+            for candidate, inner in held.items():
+                worth[candidate] = max(numbers[row].max() for row in inner)
+            options[group.columns] = np.argsort(-worth, kind="stable")[: group.slots]
+        parts = (options + point.places) / self._counts[self._rows]
+        return self.space.decode(parts[None])[0]
 
     def _point_at(self, genotype: Genotypes) -> _Action:
         middle = np.full(len(genotype), 0.5)
@@ -228,11 +283,12 @@ class L2NAS(Latent):
 
     def _one_hot(self, genotype: Genotypes) -> Array:
         """Which options (o,) a genotype (d,) has taken."""
-        parts = np.floor(self.space.encode(genotype)[0] * self._counts).astype(int)
+        counts = self._counts[self._rows]
+        parts = np.floor(self.space.encode(genotype)[0] * counts).astype(int)
         taken = np.zeros(len(self._state))
         active = genotype >= 0
-        options = np.minimum(parts, self._counts - 1)
-        taken[(self._starts + options)[active]] = 1.0
+        options = np.minimum(parts, counts - 1)
+        taken[(self._starts[self._rows] + options)[active]] = 1.0
         return taken
 
     # --- results ------------------------------------------------------------------------

@@ -217,6 +217,8 @@ def _flat(edges: Sequence[Any]) -> list[Any]:
     for item in edges:
         if isinstance(item, Node):
             flat += zip(item.operations, item.sources, strict=True)
+        elif isinstance(item, list) and item and isinstance(item[0], (tuple, list)):
+            flat += item  # All edges of a node.
         else:
             flat.append(item)
     return flat
@@ -243,11 +245,15 @@ def _edge(name: str, index: int, edge: Any) -> Edge:
     return operation, source
 
 
-def open_genotype() -> Genotype:
+def open_genotype(per_edge: bool = False) -> Genotype:
     """All decisions of the space: for each node of both cells two sources, two operations.
 
     As in derived cells, the sources of a node differ and 'none' is no operation; `parse`
     and `DARTS` take genotypes with both.
+
+    Args:
+      per_edge: operations belong to the sources of a node, as in the supernet of DARTS,
+        instead of to its two inputs. Examples are the same.
 
     Example:
 
@@ -256,11 +262,15 @@ def open_genotype() -> Genotype:
     >>> space = sn.SearchSpace(darts.open_genotype())
     >>> space.size == darts.NUM_CELLS**2, len(space.decisions)
     (True, 22)
+    >>> space = sn.SearchSpace(darts.open_genotype(per_edge=True))
+    >>> space.size == darts.NUM_CELLS**2, len(space.decisions)
+    (True, 34)
     """
+    open_node = _open_edges if per_edge else _open_node
     return Genotype(
-        [_open_node("normal", node) for node in NODES],
+        [open_node("normal", node) for node in NODES],
         NODES,
-        [_open_node("reduce", node) for node in NODES],
+        [open_node("reduce", node) for node in NODES],
         NODES,
     )
 
@@ -274,6 +284,16 @@ def _open_node(cell: str, node: int) -> Node:
         for which in ("first", "second")
     )
     return Node([first, second], sources)
+
+
+def _open_edges(cell: str, node: int) -> Any:
+    edges = [
+        (oneof(OPERATIONS[1:], name=f"{cell}_{node}_from_{source}"), source)
+        for source in range(node)
+    ]
+    if node == NUM_INPUTS:
+        return edges
+    return manyof(2, edges, sorted=True, name=f"{cell}_{node}_sources")
 
 
 # --- The network ------------------------------------------------------------------

@@ -12,6 +12,7 @@ from scipy.stats import mannwhitneyu
 import symnas as sn
 from symnas.algorithms import L2NAS
 from symnas.algorithms.l2nas import _step, check_loss, plain_reward, rescaled_reward
+from symnas.spaces import darts
 
 CHOICES = [sn.oneof(range(5)) for _ in range(6)]
 
@@ -69,6 +70,56 @@ def test_the_first_of_equal_options_is_taken():
     action = algorithm._point(0, np.random.default_rng(0))
     tied = action._replace(matrix=np.full(30, 0.5))
     assert algorithm._genotype(tied).tolist() == [0] * 6
+
+
+def test_cells_of_darts_are_derived_as_there():
+    """Specification, check 2: two different incoming edges for each node, as by force."""
+    space = darts.open_genotype(per_edge=True)
+    algorithm = bound(space)
+    compiled = algorithm.space
+    row_of = {
+        decision.label: int(algorithm._rows[decision.column])
+        for decision in compiled.decisions
+    }
+    rng = np.random.default_rng(0)
+    action = algorithm._point(0, rng)
+    for _ in range(1000):
+        matrix = rng.random(len(action.matrix))
+        numbers = np.split(matrix, algorithm._starts[1:])
+        genotype = algorithm._genotype(action._replace(matrix=matrix))
+        built = darts._genotype(compiled.build(genotype))
+        for cell in ("normal", "reduce"):
+            edges = getattr(built, cell)
+            for node in range(2, 6):
+                ranked = sorted(
+                    (
+                        (
+                            numbers[row_of[f"{cell}_{node}_from_{source}"]][i],
+                            source,
+                            operation,
+                        )
+                        for source in range(node)
+                        for i, operation in enumerate(darts.OPERATIONS[1:])
+                    ),
+                    reverse=True,
+                )
+                first = ranked[0]
+                second = next(edge for edge in ranked if edge[1] != first[1])
+                expected = {first[:0:-1], second[:0:-1]}
+                assert set(edges[2 * node - 4 : 2 * node - 2]) == expected
+
+
+def test_a_distinct_manyof_takes_the_largest_and_a_permutation_is_sorted_by_them():
+    algorithm = bound(sn.manyof(2, list("abcd"), sorted=True))
+    action = algorithm._point(0, np.random.default_rng(0))
+    tied = action._replace(matrix=np.array([0.1, 0.9, 0.3, 0.8]))
+    assert algorithm._genotype(tied).tolist() == [1, 3]
+    assert algorithm._state.tolist() == [0.5] * 4
+    tell(algorithm, [1, 3], 1.0)
+    assert algorithm._state.tolist() == [0, 1, 0, 1]
+    algorithm = bound(sn.permutate(list("abcd")))
+    tied = action._replace(matrix=tied.matrix, places=np.full(4, 0.5))
+    assert algorithm._genotype(tied).tolist() == [1, 3, 2, 0]
 
 
 def test_the_state_begins_uniform_and_is_the_mean_of_the_best():
