@@ -101,10 +101,11 @@ class Study(Record):
         known = known_results(warm_start, self.space, self.objectives)
         self.known = warm_start_digest(*known)
         self.inner: dict[int, list[Study]] = {}
-        self.num_evaluations = 0
+        self._num_more = 0  # Evaluations, than there are trials.
         self.cut_short = False
         self._own_budget = budget
         self._outer = None if within is None else within._study
+        self._draws = budget is not None or within is not None
         if within is not None and seed is None:
             seed = within._study.inner_seed(within.id)
         self.seed = self._settle_seed(None if seed is None else int(seed))
@@ -175,7 +176,8 @@ class Study(Record):
         self, row: list[float], genotype: Genotypes, budget: int | None
     ) -> None:
         self.add(row, budget)
-        self._draw(1)
+        if self._draws:
+            self._draw(1)
         if self.avoid_duplicates:
             self._seen.add(_key(genotype, budget))
         self.algorithm.proposed(genotype, budget)
@@ -219,9 +221,9 @@ class Study(Record):
             self.stop(f"{self.timeout} seconds have passed")
         elif self._covered():
             self._exhaust("every example was proposed")
-        elif self.budget_used_up is not None:
+        elif self._draws and (used_up := self.budget_used_up) is not None:
             self.cut_short = True
-            self.stop(self.budget_used_up)
+            self.stop(used_up)
         elif self._ended_by and len(self) + 1 >= self._ended_by + (self.lag or 0):
             self.stop("ended by the caller")
         for rule in self.stop_rules:
@@ -442,16 +444,24 @@ class Study(Record):
         """Enters a study that evaluates a trial, which then is no evaluation itself."""
         self.require_open(trial_id)
         if trial_id not in self.inner:
-            self._draw(-1)
+            self.draw_more(-1)
         self.inner.setdefault(trial_id, []).append(study)
 
+    def draw_more(self, evaluations: int) -> None:
+        """Counts evaluations that are no trials of this study."""
+        self._num_more += evaluations
+        self._draw(evaluations)
+
     def _draw(self, evaluations: int) -> None:
-        """Counts evaluations here, in the budget, and in the study around this one."""
-        self.num_evaluations += evaluations
+        """Takes evaluations from the budget, and counts them in the study around this."""
         if self._own_budget is not None:
             self._own_budget.draw(evaluations)
         if self._outer is not None:
-            self._outer._draw(evaluations)
+            self._outer.draw_more(evaluations)
+
+    @property
+    def num_evaluations(self) -> int:
+        return len(self) + self._num_more
 
     def _spend(self, seconds: float) -> None:
         """Counts seconds of an earlier process."""

@@ -186,7 +186,7 @@ class StoredStudy(Study):
         """Counts what a trial has spent in another process."""
         inner = self._extras.get(trial_id, {}).get("metadata", {}).get("inner")
         if inner is not None and trial_id not in self.inner:
-            self._draw(int(inner["evaluations"]) - 1)
+            self.draw_more(int(inner["evaluations"]) - 1)
         if not self._loaded:
             self._spend(seconds)
 

@@ -63,9 +63,11 @@ def test_a_flow_that_is_left_within_an_inner_loop_goes_on_there(storage):
 def test_kills_change_nothing(processes, sqlite, times):
     rng = random.Random(times)
     evaluations = 10 * times
-    for _ in range(times):
+    for i in range(times):
         child = processes.start(workers.run_flow, sqlite, evaluations)
         child.hear()
+        if i % 2:
+            child.hear()  # After its first evaluation, and otherwise maybe before.
         time.sleep(rng.uniform(0.0, 0.15))
         child.kill()
     done = len(sn.load_study(sqlite, "flow").trials)
