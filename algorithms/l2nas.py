@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from symnas.algorithm import History
+from symnas.algorithm import REDRAWS, History
 from symnas.algorithms.slots import num_options
 from symnas.by_number import Latent
 from symnas.genotype import Decision, Genotypes
@@ -249,11 +249,13 @@ class L2NAS(Latent):
     def _point(self, number: int, rng: np.random.Generator) -> _Action:
         places = rng.random(len(self._rows))
         matrix = rng.random(len(self._state))
-        # A further attempt at something new is more random.
-        if rng.random() >= self._exploration_at(number) and self.attempt == 0:
+        if rng.random() >= self._exploration_at(number):
             with torch.no_grad():
                 proposed = self._actor(torch.from_numpy(self._state).float())
-            matrix = proposed.sigmoid().double().numpy() + self.noise * (2 * matrix - 1)
+            learnt = proposed.sigmoid().double().numpy() + self.noise * (2 * matrix - 1)
+            # A further attempt at something new leaves ever more rows to chance.
+            chance = rng.random(len(self._counts)) < self.attempt / REDRAWS
+            matrix = np.where(np.repeat(chance, self._counts), matrix, learnt)
         return _Action(self._state, matrix, places)
 
     def _exploration_at(self, number: int) -> float:

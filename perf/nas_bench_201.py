@@ -28,7 +28,7 @@ ALGORITHMS = (
     "nsga2",
     "l2nas",
 )
-DATASETS = ("cifar10", "cifar100", "ImageNet16-120")
+DATASETS = {"cifar10": "C10", "cifar100": "C100", "ImageNet16-120": "IN16"}
 SEEDS = {"l2nas": 10}  # As many as were published; it takes half a minute for each.
 DEFAULT_SEEDS = 50
 MARKS = (500, 1000)
@@ -58,7 +58,7 @@ def row(benchmark: Any, name: str) -> list[Any]:
 
 def main() -> None:
     benchmark = sn.benchmarks.NASBench201.load()
-    names = [f"{dataset} {mark}" for dataset in DATASETS for mark in MARKS]
+    names = [f"{short}, {mark}" for short in DATASETS.values() for mark in MARKS]
     report(
         "NAS-Bench-201, the test accuracy as signal",
         ["algorithm", "seeds", *names, "seconds per run"],

@@ -59,7 +59,7 @@ def test_a_flow_that_is_left_within_an_inner_loop_goes_on_there(storage):
     assert described(last(flow(storage, 40))) == described(last(flow(None, 40)))
 
 
-@pytest.mark.parametrize("times", [20, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [12, pytest.param(100, marks=pytest.mark.slow)])
 def test_kills_change_nothing(processes, sqlite, times):
     rng = random.Random(times)
     evaluations = 10 * times
