@@ -65,7 +65,8 @@ class Trial:
     @property
     def partial(self) -> bool:
         """Whether the budget was used up in a loop within this trial."""
-        return bool(self.metadata.get("inner", {}).get("partial", False))
+        inner = inner_of(self.metadata)
+        return inner is not None and bool(inner["partial"])
 
     @property
     def reward(self) -> float:
@@ -238,6 +239,14 @@ class Feedback:
 
     def get_metadata(self, key: str, default: Any = None) -> Any:
         return self._study.extras(self.id).get("metadata", {}).get(key, default)
+
+
+def inner_of(metadata: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What a trial notes of loops within it, unless its metadata has something else."""
+    inner = metadata.get("inner")
+    if isinstance(inner, dict) and inner.keys() >= {"evaluations", "partial"}:
+        return inner if type(inner["evaluations"]) is int else None
+    return None
 
 
 def check_feedback(within: Any) -> None:

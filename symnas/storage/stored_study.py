@@ -24,7 +24,14 @@ from symnas.storage.journal import Claim, End, Measured, News, extras_of
 from symnas.storage.leases import Leases, new_worker
 from symnas.storage.store import Store, StudyDescription, storable
 from symnas.study import BLOCKED, UNBUILT, Blocked, Proposal, Study
-from symnas.trial import COMPLETED, FAILED, PENDING, Feedback, Measurement
+from symnas.trial import (
+    COMPLETED,
+    FAILED,
+    PENDING,
+    Feedback,
+    Measurement,
+    inner_of,
+)
 
 _SHORTEST_WAIT, _LONGEST_WAIT = 0.005, 0.2  # Seconds between two looks at the store.
 _CHECK_SECONDS = 1.0  # Between two looks at who of the others is alive.
@@ -184,9 +191,9 @@ class StoredStudy(Study):
 
     def _absorb_cost(self, trial_id: int, seconds: float) -> None:
         """Counts what a trial has spent in another process."""
-        inner = self._extras.get(trial_id, {}).get("metadata", {}).get("inner")
+        inner = inner_of(self._extras.get(trial_id, {}).get("metadata", {}))
         if inner is not None and trial_id not in self.inner:
-            self.draw_more(int(inner["evaluations"]) - 1)
+            self.draw_more(inner["evaluations"] - 1)
         if not self._loaded:
             self._spend(seconds)
 

@@ -163,3 +163,13 @@ def test_deleting_a_flow_deletes_what_is_within_it(storage):
         sn.sample(NAMED, "random", 1, name=name, storage=storage).close()
     sn.delete_study(storage, "flow")
     assert {study.name for study in sn.list_studies(storage)} == set(others)
+
+
+@pytest.mark.parametrize("own", [3, {"evaluations": "many", "partial": 1}, {}])
+def test_metadata_of_that_name_is_the_users(storage, own):
+    for i in (1, 2):
+        samples = sn.sample(NAMED, "random", i, name="plain", storage=storage)
+        for _, feedback in samples:
+            feedback(1.0, metadata={"inner": own})
+    trials = samples.result.trials
+    assert [(t.metadata["inner"], t.partial) for t in trials] == [(own, False)] * 2
