@@ -49,6 +49,11 @@ class _Population:
         self.fitness = np.full(size, -math.inf)
         self.num_proposed = 0
 
+    @property
+    def target(self) -> int:
+        """The member with which the next proposal competes: one after the other."""
+        return self.num_proposed % len(self.vectors)
+
     def best(self, n: int) -> Array:
         """The best vectors, at most `n`, of those that have a reward."""
         order = np.argsort(-self.fitness, kind="stable")[:n]
@@ -127,7 +132,7 @@ class DEHB(Bracketed, Latent):
         place = self._place()
         budget, rung = place.rung.budget, place.rung
         population = self._populations[budget]
-        target = population.num_proposed % len(population.vectors)
+        target = population.target
         first_round = self._number_of(rung) < len(self._budgets)
         if first_round and place.promoted is not None:
             return _Trial(place.promoted.point.vector, budget, target)
@@ -166,10 +171,9 @@ class DEHB(Bracketed, Latent):
         return self.space.decode(point.vector[None])[0]
 
     def _point_at(self, genotype: Genotypes) -> _Trial:
-        place = self._place()
-        population = self._populations[place.rung.budget]
-        target = population.num_proposed % len(population.vectors)
-        return _Trial(self.space.encode(genotype)[0], place.rung.budget, target)
+        budget = self._place().rung.budget
+        target = self._populations[budget].target
+        return _Trial(self.space.encode(genotype)[0], budget, target)
 
     def proposed(self, genotype: Genotypes, budget: int | None = None) -> int:
         number = super().proposed(genotype, budget)

@@ -9,22 +9,18 @@ operations of the edges that compute. The table is read from `SYMNAS_DATA` or
 
 from __future__ import annotations
 
-import csv
-import gzip
-import os
 import statistics
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from cells import cells
 from measure import report, seconds
 from scipy.stats import mannwhitneyu
 
 import symnas as sn
 
-DATA = Path(os.environ.get("SYMNAS_DATA", "../shared/data")) / "nb201/nb201.csv.gz"
 EVALUATIONS = 500
 INNER = 20  # Topologies for each choice of operations.
 OPERATIONS = ["nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3"]
@@ -33,18 +29,8 @@ EDGES = ["operation", "skip_connect", "none"]
 Cell = Mapping[str, str]
 
 
-def load() -> dict[tuple[str, ...], tuple[float, float]]:
-    """Validation accuracy after 12 epochs and test accuracy after 200, on CIFAR-10."""
-    table = {}
-    with gzip.open(DATA, "rt") as file:
-        for row in csv.DictReader(file):
-            edges = row["arch_str"].replace("+", "").strip("|").replace("||", "|")
-            cell = tuple(edge.split("~")[0] for edge in edges.split("|"))
-            table[cell] = float(row["c10_valid_e12"]), float(row["c10_test"])
-    return table
-
-
-TABLE = load()
+# Validation accuracy after 12 epochs and test accuracy after 200, on CIFAR-10.
+TABLE = cells("c10_valid_e12", "c10_test")
 
 
 class Search:
@@ -52,7 +38,7 @@ class Search:
 
     def __init__(self) -> None:
         self.num_evaluations = 0
-        self.best = (-1.0, -1.0)
+        self.best: tuple[float, ...] = (-1.0, -1.0)
 
     def __call__(self, cell: Cell) -> float:
         self.num_evaluations += 1

@@ -9,19 +9,16 @@ trial run was.
 
 from __future__ import annotations
 
-import csv
 import functools
-import gzip
 import math
-import os
 import sys
 import warnings
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
+from cells import DATA, cells
 from measure import report, seconds
 from scipy.stats import mannwhitneyu
 from sklearn.datasets import load_digits
@@ -37,20 +34,13 @@ Space = dict[str, Any]
 Evaluate = Callable[[Mapping[str, Any]], float]
 
 OPERATIONS = ["none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"]
-DATA = Path(os.environ.get("SYMNAS_DATA", "../shared/data")) / "nb201/nb201.csv.gz"
 
 
 def nas_bench_201() -> tuple[Space, Evaluate]:
     """The test accuracy on CIFAR-10 after 200 epochs."""
-    table = {}
-    with gzip.open(DATA, "rt") as file:
-        for row in csv.DictReader(file):
-            edges = row["arch_str"].replace("+", "").strip("|").replace("||", "|")
-            cell = tuple(edge.split("~")[0] for edge in edges.split("|"))
-            table[cell] = float(row["c10_test"])
-    return {f"edge{i}": OPERATIONS for i in range(6)}, lambda x: table[
-        tuple(x.values())
-    ]
+    table = cells("c10_test")
+    space = {f"edge{i}": OPERATIONS for i in range(6)}
+    return space, lambda x: table[tuple(x.values())][0]
 
 
 def training() -> tuple[Space, Evaluate]:
