@@ -59,7 +59,7 @@ def test_scaled_rewards_span_what_was_told():
     for i, reward in enumerate((-3.0, 1.0, 5.0)):
         tell(algorithm, [i] * 6, reward)
     found = algorithm._rewards(np.array([-3.0, 1.0, 5.0]))
-    assert found == pytest.approx([1, 10, 100])
+    assert found == pytest.approx([0.01, 0.1, 1])
 
 
 # --- decoding and state -----------------------------------------------------------------

@@ -1,0 +1,31 @@
+"""Zero-cost proxies: feedback on networks that were not trained."""
+
+from symnas.proxies.az_nas import Expressivity as Expressivity
+from symnas.proxies.az_nas import Progressivity as Progressivity
+from symnas.proxies.az_nas import Trainability as Trainability
+from symnas.proxies.az_nas import az_nas as az_nas
+from symnas.proxies.epe_nas import EPENAS as EPENAS
+from symnas.proxies.epsinas import Epsinas as Epsinas
+from symnas.proxies.fisher import Fisher as Fisher
+from symnas.proxies.flops import FLOPs as FLOPs
+from symnas.proxies.grad_norm import GradNorm as GradNorm
+from symnas.proxies.gradsign import GradSign as GradSign
+from symnas.proxies.grasp import GraSP as GraSP
+from symnas.proxies.jacob_cov import JacobCov as JacobCov
+from symnas.proxies.l2_norm import L2Norm as L2Norm
+from symnas.proxies.meco import MeCo as MeCo
+from symnas.proxies.nwot import NWOT as NWOT
+from symnas.proxies.params import Params as Params
+from symnas.proxies.plain import Plain as Plain
+from symnas.proxies.proxy import Needs as Needs
+from symnas.proxies.proxy import Proxy as Proxy
+from symnas.proxies.proxy import Score as Score
+from symnas.proxies.proxy import Undefined as Undefined
+from symnas.proxies.scoring import score as score
+from symnas.proxies.snip import SNIP as SNIP
+from symnas.proxies.swap import SWAP as SWAP
+from symnas.proxies.synflow import SynFlow as SynFlow
+from symnas.proxies.te_nas import LinearRegions as LinearRegions
+from symnas.proxies.te_nas import NTKCondition as NTKCondition
+from symnas.proxies.zen import Zen as Zen
+from symnas.proxies.zico import ZiCo as ZiCo
