@@ -106,6 +106,8 @@ class Patterns:
 
     def __call__(self, call: Call) -> None:
         output = _in_order_of_memory(call.output.detach())
+        if output.is_complex():
+            raise Undefined("An activation is complex.")
         self.num_calls += 1
         self.num_values += output.shape[1]
         words = packed(_above(output, call.at_zero))
