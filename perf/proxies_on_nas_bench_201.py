@@ -33,7 +33,6 @@ from symnas.proxies import (
     GraSP,
     JacobCov,
     L2Norm,
-    LinearRegions,
     MeCo,
     NTKCondition,
     Params,
@@ -82,7 +81,6 @@ EXPENSIVE: dict[str, Proxy] = {
     "grasp": GraSP(batch_size=16),
     "zico": ZiCo(),
     "ntk_condition": NTKCondition(batch_size=8),
-    "linear_regions": LinearRegions(batch_size=16),
     "gradsign": GradSign(batch_size=8),
     "epsinas_float64": Epsinas(precision="float64", batch_size=16),
 }

@@ -1,5 +1,7 @@
 """Zero-cost proxies: feedback on networks that were not trained."""
 
+from symnas.proxies.aggregation import RankSum as RankSum
+from symnas.proxies.aggregation import Vote as Vote
 from symnas.proxies.az_nas import Expressivity as Expressivity
 from symnas.proxies.az_nas import Progressivity as Progressivity
 from symnas.proxies.az_nas import Trainability as Trainability
@@ -21,6 +23,8 @@ from symnas.proxies.proxy import Needs as Needs
 from symnas.proxies.proxy import Proxy as Proxy
 from symnas.proxies.proxy import Score as Score
 from symnas.proxies.proxy import Undefined as Undefined
+from symnas.proxies.rank_correlation import Correlation as Correlation
+from symnas.proxies.rank_correlation import correlation as correlation
 from symnas.proxies.scoring import score as score
 from symnas.proxies.snip import SNIP as SNIP
 from symnas.proxies.swap import SWAP as SWAP
