@@ -30,6 +30,7 @@ from symnas.algorithms.regularized_evolution import (
 )
 from symnas.algorithms.reinforce import Reinforce as Reinforce
 from symnas.algorithms.successive_halving import SuccessiveHalving as SuccessiveHalving
+from symnas.algorithms.swap_nas import SwapNAS as SwapNAS
 from symnas.algorithms.tpe import TPE as TPE
 
 

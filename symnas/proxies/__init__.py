@@ -23,6 +23,8 @@ from symnas.proxies.proxy import Needs as Needs
 from symnas.proxies.proxy import Proxy as Proxy
 from symnas.proxies.proxy import Score as Score
 from symnas.proxies.proxy import Undefined as Undefined
+from symnas.proxies.proxy_filter import ProxyFilter as ProxyFilter
+from symnas.proxies.proxy_filter import ProxyWarmup as ProxyWarmup
 from symnas.proxies.rank_correlation import Correlation as Correlation
 from symnas.proxies.rank_correlation import correlation as correlation
 from symnas.proxies.scoring import score as score

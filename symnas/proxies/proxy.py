@@ -168,6 +168,11 @@ class ProxyEvaluation:
     targets: Any = None
     loss: Loss | None = None
 
+    def __repr__(self) -> str:
+        shape = getattr(self.inputs, "shape", None)
+        shown = type(self.inputs).__name__ if shape is None else tuple(shape)
+        return f"{self.proxy!r}.on({shown})"
+
     def __call__(self, model: nn.Module) -> float:
         score = self.proxy(model, self.inputs, self.targets, self.loss)
         if score.reason is not None:
