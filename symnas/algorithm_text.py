@@ -22,7 +22,7 @@ def algorithm_from_text(text: str) -> Algorithm:
     >>> algorithm_from_text("regularized_evolution.nas_bench_201").population_size
     10
     """
-    name, setting, fields = _parsed(text)
+    name, setting, fields = parsed(text)
     kind = _kind(name)
     if setting is not None:
         settings = settings_of(kind)
@@ -68,7 +68,7 @@ def _kind(name: str) -> type[Algorithm]:
     )
 
 
-def _parsed(text: str) -> tuple[str, str | None, dict[str, Any]]:
+def parsed(text: str) -> tuple[str, str | None, dict[str, Any]]:
     """The name, the setting and the fields."""
     match _expression(text):
         case ast.Name(name):

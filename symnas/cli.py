@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from symnas import __version__, compare_command, data_command
+from symnas import __version__, compare_command, data_command, score_command
 from symnas.compare_command import INTERRUPTED
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 app.add_typer(data_command.app, name="data")
 app.command("compare")(compare_command.compare_algorithms)
+app.command("score")(score_command.score_networks)
 
 
 def _print_version(wanted: bool) -> None:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from torch import nn
 
 from symnas.benchmarks import locations, table_file
 from symnas.benchmarks.evaluator import Evaluator
@@ -223,6 +224,14 @@ class Benchmark:
 
     def architecture(self, index: int) -> Any:
         """The architecture with an index, as `optimum` gives it."""
+        raise NotImplementedError
+
+    def network(self, index: int, **options: Any) -> nn.Module:
+        """The untrained network of an architecture.
+
+        Args:
+          options: of its class in `symnas.spaces`, as `num_classes`.
+        """
         raise NotImplementedError
 
     def query(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from symnas.benchmarks.benchmark import Benchmark
 from symnas.benchmarks.table import Indices, Table
@@ -46,6 +47,9 @@ class CellTable(Benchmark):
     def architecture(self, index: int) -> str:
         """The string of the architecture with an index."""
         return cells.string_at(index)
+
+    def network(self, index: int, **options: Any) -> nn.Module:
+        return cells.NASBench201(self.architecture(index), **options)
 
     @functools.cached_property
     def space(self) -> SearchSpace:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from symnas.benchmarks import csv_table
 from symnas.benchmarks.benchmark import Benchmark
@@ -101,6 +102,9 @@ class DARTSTable(Benchmark):
         """The genotype with an index, as text."""
         assert self.table.names is not None
         return bytes(self.table.names[self._check_index(index)]).decode()
+
+    def network(self, index: int, **options: Any) -> nn.Module:
+        return darts.DARTS(self.architecture(index), **options)
 
     @functools.cached_property
     def space(self) -> SearchSpace:

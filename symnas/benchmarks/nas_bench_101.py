@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from symnas.benchmarks import csv_table, locations, tfrecord
 from symnas.benchmarks.benchmark import Benchmark
@@ -144,6 +145,10 @@ class NASBench101(Benchmark):
         assert self.table.names is not None
         name = self.table.names[self._check_index(index)]
         return bytes(name).decode()[_HASH_LENGTH + 1 :]
+
+    def network(self, index: int, **options: Any) -> nn.Module:
+        bits, *operations = self.architecture(index).split()
+        return cells.NASBench101(_bits(bits), operations, **options)
 
     @functools.cached_property
     def space(self) -> SearchSpace:
