@@ -23,7 +23,8 @@ class Fisher(Proxy):
     """Sum over channels of half the mean over samples of (sum of activation * gradient)^2.
 
     Of every output of a convolution or a linear layer; its channels are axis 1 of images
-    and the last axis of everything else.
+    and the last axis of everything else. As in the code of [2], a channel counts as often
+    as it has weights; [1] and the text of [2] count it once.
 
     Example:
 
@@ -42,26 +43,28 @@ class Fisher(Proxy):
 
     def measure(self, network: Network, handlers: Any) -> Any:
         loss = network.loss
-        outputs = [o for o in handlers[LAYER].tensors if o.requires_grad]
-        pairs = [
-            (output.detach(), gradient)
-            for output, gradient in zip(outputs, gradients(loss, outputs), strict=True)
+        layers = [layer for layer in handlers[LAYER].layers if layer[0].requires_grad]
+        found = gradients(loss, [output for output, _ in layers])
+        values = [
+            num_weights * _fisher(output.detach(), gradient)
+            for (output, num_weights), gradient in zip(layers, found, strict=True)
             if gradient is not None
         ]
-        if not pairs:
+        if not values:
             raise Undefined("No convolution or linear layer that the loss depends on.")
-        value = sum(_fisher(output, gradient) for output, gradient in pairs)
-        return value, {"layers": len(pairs)}
+        return sum(values), {"layers": len(values)}
 
 
 class _Outputs:
     """Keeps the outputs of layers, and hands on copies, which later calls may change."""
 
     def __init__(self) -> None:
-        self.tensors: list[Tensor] = []
+        # Each with the number of weights of a channel.
+        self.layers: list[tuple[Tensor, int]] = []
 
     def __call__(self, call: Call) -> Tensor:
-        self.tensors.append(call.output)
+        weight = call.argument(1, "weight")
+        self.layers.append((call.output, weight[0].numel()))
         return call.output.clone()
 
 

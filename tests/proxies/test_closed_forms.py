@@ -115,15 +115,15 @@ def test_functions_are_seen_like_modules(function):
 
 
 def test_fisher_of_channels():
-    """Two channels of a convolution, loss sum(y): half the mean of squared sums."""
+    """Two channels of 9 weights, loss sum(y): half the mean of squared sums."""
     x = torch.randn(3, 1, 4, 4)
     layer = nn.Conv2d(1, 2, 3)
     outputs = layer(x).detach()
-    expected = outputs.sum((2, 3)).square().mean(0).sum() / 2
+    expected = 9 * outputs.sum((2, 3)).square().mean(0).sum() / 2
     found = P.Fisher()(layer, x, x, total).value
     assert found == pytest.approx(expected.item(), rel=1e-5)
     inplace = nn.Sequential(layer, nn.ReLU(inplace=True))
-    masked = (outputs * (outputs > 0)).sum((2, 3)).square().mean(0).sum() / 2
+    masked = 9 * (outputs * (outputs > 0)).sum((2, 3)).square().mean(0).sum() / 2
     assert P.Fisher()(inplace, x, x, total).value == pytest.approx(masked.item())
 
 
