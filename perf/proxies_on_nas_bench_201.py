@@ -60,15 +60,15 @@ ON_ALL: dict[str, Proxy] = {
 CHEAP: dict[str, Proxy] = {
     "synflow": SynFlow(batch_size=1),
     "nwot": NWOT(batch_size=32),
-    "zen": Zen(batch_size=16),
     "swap_12": SWAP(batch_size=12),
     "swap_20": SWAP(batch_size=20),
-    "swap_24": SWAP(batch_size=24),
-    "swap_kaiming": SWAP(init="kaiming"),
     "meco": MeCo(batch_size=1),
 }
 AZ = az_nas(batch_size=16)
 EXPENSIVE: dict[str, Proxy] = {
+    "zen": Zen(batch_size=16),
+    "swap_24": SWAP(batch_size=24),
+    "swap_kaiming": SWAP(init="kaiming"),
     "grad_norm": GradNorm(),
     "snip": SNIP(),
     "plain": Plain(),

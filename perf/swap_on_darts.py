@@ -53,8 +53,8 @@ def correlations() -> None:
         num_values.append(scores[0].seen["values"])
     table = np.array(values)
     one, four, size = table[:, 0], table[:, :INITS].mean(axis=1), table[:, -1] / 1000
-    low, high = size.min(), size.max()
-    print(f"{len(rows)} cells, {low:.2f} to {high:.2f} thousand parameters")
+    high = size.max()
+    print(f"{len(rows)} cells, {size.min():.2f} to {high:.2f} thousand parameters")
     rules: dict[str, Sequence[float]] = {
         "SWAP, 16 images, mean of 4 weights": four,
         "SWAP, 16 images, one draw of weights": one,
@@ -68,6 +68,7 @@ def correlations() -> None:
         ("mu = sigma = 25", 25.0, 25.0),
         ("mu = max, sigma = mean of sizes", high, size.mean()),
         ("mu = max, sigma = max^2", high, high**2),
+        ("mu = max, sigma = 2 max^2", high, 2 * high**2),
         ("mu = max, sigma = 2 variances", high, 2 * size.var()),
     ):
         rules[f"regularised, {name}"] = np.log(four) - (size - mu) ** 2 / sigma

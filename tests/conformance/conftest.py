@@ -14,12 +14,9 @@ SPACES = {
     "traced",
     "conditionally_tied",
     "constraint",
-    "many_sorted",
     "many_deep_distinct",
     "permutation",
     "log_int",
-    "narrow",
-    "small_pyglove_spec",
 }
 ALGORITHMS = {"RandomSearch", "RegularizedEvolution"}
 

@@ -14,14 +14,19 @@ from symnas.proxies import Params, ProxyFilter, ProxyWarmup, Undefined
 
 CHOICES = [sn.oneof(range(5)) for _ in range(6)]
 BASES = [
-    "random_search",
     "regularized_evolution(population_size=8, tournament_size=3)",
     "differential_evolution(population_size=8)",
-    "nsga2(population_size=8)",
-    "tpe",
-    "swap_nas(population_size=8, tournament_size=3)",
-    "l2nas(hidden=8)",
     "asha(max_budget=9)",
+    *(
+        pytest.param(base, marks=pytest.mark.slow)
+        for base in (
+            "random_search",
+            "nsga2(population_size=8)",
+            "tpe",
+            "swap_nas(population_size=8, tournament_size=3)",
+            "l2nas(hidden=8)",
+        )
+    ),
 ]
 
 
