@@ -41,7 +41,7 @@ from symnas.proxies import (
     SynFlow,
     Zen,
     ZiCo,
-    az_nas,
+    az_nas_proxies,
     score,
 )
 from symnas.spaces import NASBench201, nas_bench_201
@@ -64,7 +64,7 @@ CHEAP: dict[str, Proxy] = {
     "swap_20": SWAP(batch_size=20),
     "meco": MeCo(batch_size=1),
 }
-AZ = az_nas(batch_size=16)
+AZ = az_nas_proxies(batch_size=16)
 EXPENSIVE: dict[str, Proxy] = {
     "zen": Zen(batch_size=16),
     "swap_24": SWAP(batch_size=24),

@@ -5,7 +5,7 @@ from symnas.proxies.aggregation import Vote as Vote
 from symnas.proxies.az_nas import Expressivity as Expressivity
 from symnas.proxies.az_nas import Progressivity as Progressivity
 from symnas.proxies.az_nas import Trainability as Trainability
-from symnas.proxies.az_nas import az_nas as az_nas
+from symnas.proxies.az_nas import az_nas_proxies as az_nas_proxies
 from symnas.proxies.epe_nas import EPENAS as EPENAS
 from symnas.proxies.epsinas import Epsinas as Epsinas
 from symnas.proxies.fisher import Fisher as Fisher
@@ -14,6 +14,7 @@ from symnas.proxies.grad_norm import GradNorm as GradNorm
 from symnas.proxies.gradsign import GradSign as GradSign
 from symnas.proxies.grasp import GraSP as GraSP
 from symnas.proxies.jacob_cov import JacobCov as JacobCov
+from symnas.proxies.jacob_meco import jacob_meco_proxies as jacob_meco_proxies
 from symnas.proxies.l2_norm import L2Norm as L2Norm
 from symnas.proxies.meco import MeCo as MeCo
 from symnas.proxies.nwot import NWOT as NWOT

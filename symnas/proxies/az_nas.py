@@ -26,7 +26,9 @@ _TRAINABILITY_OFFSET = 1e-6
 Blocks = Callable[[nn.Module], Sequence[nn.Module]]
 
 
-def az_nas(blocks: Blocks | None = None, batch_size: int | None = None) -> list[Proxy]:
+def az_nas_proxies(
+    blocks: Blocks | None = None, batch_size: int | None = None
+) -> list[Proxy]:
     """The four proxies, for `RankSum` over a pool of networks.
 
     Args:
@@ -36,7 +38,7 @@ def az_nas(blocks: Blocks | None = None, batch_size: int | None = None) -> list[
     Example:
 
     >>> import symnas as sn
-    >>> [type(proxy).__name__ for proxy in sn.proxies.az_nas()]
+    >>> [type(proxy).__name__ for proxy in sn.proxies.az_nas_proxies()]
     ['Expressivity', 'Progressivity', 'Trainability', 'FLOPs']
     """
     kinds = (Expressivity, Progressivity, Trainability)
