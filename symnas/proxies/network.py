@@ -100,9 +100,11 @@ class Network:
 
     @cached_property
     def _forward_or_reason(self) -> Tensor | Undefined:
+        # The network may change its inputs in place, which leaves of a graph forbid.
+        inputs = mapped(self.inputs, torch.clone)
         with torch.set_grad_enabled(self._with_graph):
             try:
-                return self.forward(self.inputs, self.parameters, self._handlers)
+                return self.forward(inputs, self.parameters, self._handlers)
             except Undefined as reason:
                 return reason
 

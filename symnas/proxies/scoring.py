@@ -39,7 +39,7 @@ def score(
         first.
 
     Raises:
-      ValueError: a proxy needs inputs or targets, and there are none; inputs that are
+      ValueError: a proxy needs inputs or targets, and there are none; inputs are empty, or
         not finite.
 
     Example:
@@ -54,7 +54,7 @@ def score(
     """
     for proxy in proxies:
         _check_needs(proxy, inputs, targets)
-    mapped(inputs, _check_finite)
+    mapped(inputs, _check)
     groups: dict[tuple[Any, ...], list[int]] = {}
     for i, proxy in enumerate(proxies):
         groups.setdefault(_pass_of(proxy), []).append(i)
@@ -76,7 +76,11 @@ def _check_needs(proxy: Proxy, inputs: Any, targets: Any) -> None:
         raise ValueError(f"{name} needs `targets`: the labels of the inputs.")
 
 
-def _check_finite(tensor: Tensor) -> Tensor:
+def _check(tensor: Tensor) -> Tensor:
+    if not tensor.numel():
+        raise ValueError(
+            f"`inputs` hold nothing: their shape is {tuple(tensor.shape)}."
+        )
     if not tensor.isfinite().all():
         raise ValueError("`inputs` must be finite, got NaN or infinity.")
     return tensor
@@ -177,6 +181,8 @@ def _measured(proxy: Proxy, network: Network, handlers: Any) -> Score:
         found = proxy.measure(network, handlers)
     except Undefined as error:
         return Score(math.nan, str(error))
+    except RuntimeError as error:  # Of torch: a matrix, a precision, memory.
+        return Score(math.nan, f"{type(proxy).__name__} failed: {error}")
     value, seen = found if isinstance(found, tuple) else (found, {})
     value = float(value)
     if not math.isfinite(value):

@@ -86,6 +86,8 @@ class SWAP(Proxy):
 
     def measure(self, network: Network, handlers: Any) -> Any:
         outputs, patterns = network.outputs, handlers[ACTIVATION]
+        if patterns.is_complex:
+            raise Undefined("An activation is complex.")
         if not patterns.num_calls:
             raise Undefined("No activation function was seen.")
         count = patterns.count()
@@ -116,13 +118,15 @@ class Patterns:
     def __init__(self) -> None:
         self.num_calls = 0
         self.num_values = 0
+        self.is_complex = False
         self._seen: NDArray[np.bool_] | None = None  # (2 ** samples,)
         self._columns: list[NDArray[Any]] = []  # (values,) each, one number a pattern.
 
     def __call__(self, call: Call) -> None:
         output = _in_order_of_memory(call.output.detach())
         if output.is_complex():
-            raise Undefined("An activation is complex.")
+            self.is_complex = True
+            return
         self.num_calls += 1
         self.num_values += output.shape[1]
         words = packed(_above(output, call.at_zero))
@@ -157,7 +161,7 @@ def _in_order_of_memory(output: Tensor) -> Tensor:
 
 
 def _above(output: Tensor, at_zero: float) -> NDArray[np.bool_]:
-    if output.is_cuda or output.dtype == torch.bfloat16:
+    if output.device.type != "cpu" or output.dtype == torch.bfloat16:
         return (output > at_zero).cpu().numpy()
     return np.greater(output.numpy(), at_zero)  # Twice as fast as torch's.
 

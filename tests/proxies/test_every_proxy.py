@@ -246,6 +246,24 @@ def test_what_is_missing_is_named(proxy):
             proxy()(model, inputs)
 
 
+@pytest.mark.parametrize("proxy", PROXIES)
+def test_an_empty_batch_is_refused(proxy):
+    model, inputs, targets = batches()["convolutional"]
+    with pytest.raises(ValueError, match=r"`inputs` hold nothing: .* \(0, 3, 8, 8\)"):
+        proxy()(model, inputs[:0], targets[:0])
+
+
+def test_a_network_that_changes_its_inputs_changes_neither_them_nor_other_scores():
+    model = nn.Sequential(nn.ReLU(inplace=True), nn.Linear(6, 9), nn.ReLU(inplace=True))
+    inputs = torch.randn(5, 6)
+    before = inputs.clone()
+    proxies = [sn.proxies.NWOT(), sn.proxies.JacobCov()]
+    first, second = sn.proxies.score(model, proxies, inputs)
+    assert first == sn.proxies.NWOT()(model, inputs)
+    assert second.is_defined
+    assert torch.equal(inputs, before)
+
+
 def test_labels_that_the_network_does_not_know_are_a_reason():
     model, inputs, targets = batches()["convolutional"]
     score = sn.proxies.SNIP()(model, inputs, targets + 90)
