@@ -47,7 +47,7 @@ def _drawn(tensor: Tensor, init: str) -> Tensor:
 
 def _reset(model: nn.Module, name: str, tensor: Tensor, scale: float) -> Tensor:
     """A vector: a bias, the scale of a norm, or something else, which stays."""
-    last = name.rpartition(".")[2]
+    last = name[name.rfind(".") + 1 :]
     if "bias" in last:
         return torch.zeros_like(tensor)
     if last == "weight" and "Norm" in type(_owner(model, name)).__name__:

@@ -199,5 +199,5 @@ def _mean(repeats: Sequence[Score]) -> Score:
 
 
 def _cuda_restored(model: nn.Module) -> Any:
-    devices = {p.device for p in model.parameters() if p.device.type == "cuda"}
-    return torch.random.fork_rng(devices, enabled=bool(devices))
+    first = next(model.parameters(), torch.zeros(0))
+    return torch.random.fork_rng([first.device], enabled=first.is_cuda)
