@@ -137,7 +137,7 @@ def main(paths: Sequence[str]) -> None:
     choose_a_pair(of, lambda chosen: accuracy("c10v_test_s888", chosen), alive, scores)
 
     print("\n## All cells, in proportion, with dead operations\n")
-    everything = alive + dead[: round(len(alive) * 6180 / 9445)]
+    everything = alive[: round(len(dead) * 9445 / 6180)] + dead
     sizes = of("params", everything) / 1e6
     patterns = np.log(of("swap", everything))
     for title, column in ACCURACIES.items():
