@@ -14,20 +14,8 @@ from collections.abc import Callable
 import torch
 from measure import interleaved, report, seconds
 
-from symnas.proxies import (
-    NWOT,
-    SWAP,
-    Epsinas,
-    FLOPs,
-    JacobCov,
-    L2Norm,
-    MeCo,
-    Params,
-    Proxy,
-    SynFlow,
-    Zen,
-    score,
-)
+from symnas.proxies import NWOT, SWAP, JacobCov, L2Norm, Params, Proxy, score
+from symnas.proxies.proxy_text import by_name
 from symnas.spaces import NASBench201
 
 CELL = "|nor_conv_3x3~0|+|skip_connect~0|nor_conv_3x3~1|+|avg_pool_3x3~0|nor_conv_1x1~1|skip_connect~2|"
@@ -51,17 +39,11 @@ def main(rounds: int = 15) -> None:
         "swap, given weights": SWAP(init="given"),
         "jacob_cov": JacobCov(),
     }
-    others: dict[str, Proxy] = {
-        "swap": SWAP(),
-        "flops": FLOPs(batch_size=1),
-        "synflow": SynFlow(batch_size=1),
-        "meco": MeCo(),
-        "zen": Zen(),
-        "epsinas": Epsinas(),
-    }
+    targets = torch.arange(BATCH) % 10
+    others = {name: kind() for name, kind in by_name().items() if name not in single}
     contenders: dict[str, Callable[[], object]] = {"forward": forward}
     for name, proxy in (single | others).items():
-        contenders[name] = lambda proxy=proxy: proxy(model, x)
+        contenders[name] = lambda proxy=proxy: proxy(model, x, targets)
     several = list(single.values())
     contenders[f"the first {len(single)} together"] = lambda: score(model, several, x)
     for contender in contenders.values():  # What is imported or compiled at first.
