@@ -136,24 +136,40 @@ def main(paths: Sequence[str]) -> None:
 
     choose_a_pair(of, lambda chosen: accuracy("c10v_test_s888", chosen), alive, scores)
 
-    print("\n## All cells, in proportion, with dead operations\n")
     everything = alive[: round(len(dead) * 9445 / 6180)] + dead
-    sizes = of("params", everything) / 1e6
-    patterns = np.log(of("swap", everything))
-    for title, column in ACCURACIES.items():
-        print(f"\n### {title}\n\n{HEADER}\n{RULE}")
-        truth = accuracy(column, everything)
-        for name in ("params", "convolutions", "flops", "l2_norm", "swap", "epsinas"):
-            line(name, of(name, everything), truth, sizes)
-        both = np.column_stack([patterns, sizes])
-        line("swap + params, log-rank sum", RankSum()(both), truth, sizes)
-        for name, (mu, sigma) in regularisers(sizes).items():
-            line(
-                f"regularised: {name}",
-                patterns - (sizes - mu) ** 2 / sigma,
-                truth,
-                sizes,
+    for title, chosen in (
+        ("without dead operations", alive),
+        ("of all 15,625, in proportion", everything),
+    ):
+        print(
+            f"\n## {len(chosen)} cells {title}: Spearman on four sets of accuracies\n"
+        )
+        print(f"| score | defined | {' | '.join(ACCURACIES)} |")
+        print("|---|---|" + "---|" * len(ACCURACIES))
+        for name, values in by_size(of, chosen).items():
+            found = [
+                correlation(values, accuracy(column, chosen))
+                for column in ACCURACIES.values()
+            ]
+            cells_of = " | ".join(
+                f"{c.spearman:.3f} ({c.interval[0]:.2f} to {c.interval[1]:.2f})"
+                for c in found
             )
+            print(f"| {name} | {found[0].coverage:.0%} | {cells_of} |")
+
+
+def by_size(
+    of: Callable[[str, Sequence[int]], Array], chosen: Sequence[int]
+) -> dict[str, Array]:
+    """SWAP, epsinas, the baselines, and SWAP regularised by size in several ways."""
+    names = ("params", "convolutions", "flops", "l2_norm", "swap", "epsinas")
+    scores = {name: of(name, chosen) for name in names}
+    sizes, patterns = scores["params"] / 1e6, np.log(scores["swap"])
+    both = np.column_stack([patterns, sizes])
+    scores["swap + params, log-rank sum"] = RankSum()(both)
+    for name, (mu, sigma) in regularisers(sizes).items():
+        scores[f"regularised, {name}"] = patterns - (sizes - mu) ** 2 / sigma
+    return scores
 
 
 def regularisers(sizes: Array) -> Mapping[str, tuple[float, float]]:
