@@ -107,6 +107,9 @@ class L2NAS(Latent):
     Know what to expect: on NAS-Bench-201 plain evolution, differential evolution and local
     search find better cells with as many queries (docs/results.md).
 
+    The rates are for a thousand examples: in searches of 150, ten times as high ones and 80
+    exploration steps find more, and those of [1] nothing that chance would not.
+
     Ints and floats are drawn uniformly from one of up to `resolution` equal parts of their
     scale. The options of decisions that are not active count as not taken.
 

@@ -32,7 +32,14 @@ def kind(request: pytest.FixtureRequest) -> Kind:
 
 
 # Populations that a short test fills, for the algorithms that have such a field.
-SMALL = {"population_size": 12, "tournament_size": 4}
+# Fields for searches of some hundred examples at most.
+SMALL = {
+    "population_size": 12,
+    "tournament_size": 4,
+    "exploration_steps": 80,
+    "actor_rate": 1e-3,
+    "critic_rate": 1e-3,
+}
 
 
 def small(kind: Kind) -> Algorithm:
