@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from symnas.proxies.initialization import Parameters, drawn
-from symnas.proxies.network import Network, mapped
+from symnas.proxies.network import Network, first_tensor, mapped
 from symnas.proxies.proxy import Loss, Proxy, Score, Undefined
 from symnas.seeding import generators_restored, seed_generators
 
@@ -46,7 +46,7 @@ def score(
 
     >>> import torch, symnas as sn
     >>> from torch import nn
-    >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+    >>> model = nn.Sequential(nn.Linear(4, 64), nn.ReLU(), nn.Linear(64, 3))
     >>> proxies = [sn.proxies.Params(), sn.proxies.NWOT(), sn.proxies.GradNorm()]
     >>> x, y = torch.randn(6, 4), torch.tensor([0, 1, 2, 0, 1, 2])
     >>> [s.is_defined for s in sn.proxies.score(model, proxies, x, y)]
@@ -55,9 +55,10 @@ def score(
     for proxy in proxies:
         _check_needs(proxy, inputs, targets)
     mapped(inputs, _check)
+    size = 0 if inputs is None else len(first_tensor(inputs))
     groups: dict[tuple[Any, ...], list[int]] = {}
     for i, proxy in enumerate(proxies):
-        groups.setdefault(_pass_of(proxy), []).append(i)
+        groups.setdefault(_pass_of(proxy, size), []).append(i)
     scores: list[Score] = [Score(math.nan)] * len(proxies)
     for group in groups.values():
         members = [proxies[i] for i in group]
@@ -86,10 +87,10 @@ def _check(tensor: Tensor) -> Tensor:
     return tensor
 
 
-def _pass_of(proxy: Proxy) -> tuple[Any, ...]:
-    """What proxies that share a pass have in common."""
+def _pass_of(proxy: Proxy, size: int) -> tuple[Any, ...]:
+    """What proxies that share a pass over at most `size` samples have in common."""
     return (
-        proxy.batch_size,
+        min(proxy.batch_size or size, size),
         proxy.init,
         proxy.repeats,
         proxy.seed,

@@ -157,6 +157,7 @@ def test_proxies_that_share_a_pass_run_the_network_once():
     model.head.register_forward_hook(lambda *_: calls.append(1))
     p = sn.proxies
     sharing = [p.NWOT(), p.JacobCov(), p.SNIP(), p.GradNorm(), p.Fisher(), p.EPENAS()]
+    sharing.append(p.SWAP(init="given"))  # Of 16 samples at most; there are 12.
     sn.proxies.score(model, sharing, inputs, targets)
     assert len(calls) == 1
 
