@@ -104,7 +104,7 @@ def compare_algorithms(
                 ),
             )
     except (OSError, ValueError) as error:
-        _fail(str(error))
+        fail(str(error))
     except KeyboardInterrupt:
         errors.print("Interrupted; nothing was written.")
         raise typer.Exit(INTERRUPTED) from None
@@ -183,6 +183,7 @@ def _write(comparison: Comparison, folder: Path, errors: Console) -> None:
     errors.print(f"Wrote {written} to {folder}.", markup=False)
 
 
-def _fail(message: str) -> NoReturn:
+def fail(message: str) -> NoReturn:
+    """Ends a command with a line that says why."""
     typer.echo(message, err=True)
     raise typer.Exit(2)

@@ -7,7 +7,7 @@ import json
 import math
 import time
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from rich.table import Table
 from torch import Tensor
 
 from symnas.benchmarks import Benchmark
-from symnas.compare_command import INTERRUPTED
+from symnas.compare_command import INTERRUPTED, fail
 from symnas.data_command import BENCHMARKS, known_table
 from symnas.proxies import Correlation, Proxy, RankSum, correlation, score
 from symnas.proxies.proxy_text import proxy_from_text
@@ -86,7 +86,7 @@ def score_networks(
         chosen = {text: proxy_from_text(text) for text in proxies or DEFAULT}
         chosen.setdefault("params", proxy_from_text("params"))
         x, y = _batch(images, dataset, batch, seed)
-        indices = _drawn(table, networks, dataset, metric, seed)
+        indices = _drawn(table, networks, seed)
         accuracies = table.query_many(indices, dataset, metric)
         values, seconds = _scores(table, indices, chosen, dataset, x, y, seed, errors)
         if len(values) < networks:
@@ -94,7 +94,7 @@ def score_networks(
         if len(values) < 2:
             raise typer.Exit(INTERRUPTED)
     except (OSError, ValueError, NotImplementedError) as error:
-        _fail(str(error) or f"The table {benchmark} has no networks.")
+        fail(str(error) or f"The table {benchmark} has no networks.")
     rows = _rows(chosen, values, seconds, accuracies[: len(values)])
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(row) for row in rows], indent=1))
@@ -132,14 +132,10 @@ def _batch(
     return (pixels - mean) / std, torch.tensor(y).long()
 
 
-def _drawn(
-    table: Benchmark, networks: int, dataset: str, metric: str | None, seed: int
-) -> Any:
+def _drawn(table: Benchmark, networks: int, seed: int) -> Any:
     if networks > len(table):
         raise ValueError(f"The table has {len(table)} networks, got {networks}.")
-    drawn = np.random.default_rng(seed).permutation(len(table))[:networks]
-    table.query_many(drawn[:1], dataset, metric)  # An unknown data set is named now.
-    return drawn
+    return np.random.default_rng(seed).permutation(len(table))[:networks]
 
 
 def _scores(
@@ -220,8 +216,3 @@ def _table(rows: list[_Row], title: str) -> Table:
 
 def _shown(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.2f}".replace("0.", ".", 1)
-
-
-def _fail(message: str) -> NoReturn:
-    typer.echo(message, err=True)
-    raise typer.Exit(2)

@@ -62,9 +62,7 @@ class Vote:
         """Votes (n,) of scores (n, k), NaN where undefined; a draw counts a half."""
         ranked = ranks(scores)
         votes = np.zeros(len(ranked))
-        for i, own in enumerate(
-            ranked
-        ):  # Row by row: n^2 k comparisons at once are many.
+        for i, own in enumerate(ranked):  # All n^2 k comparisons at once are many.
             balance = np.sign(own - ranked).sum(axis=1)
             votes[i] = (balance > 0).sum() + ((balance == 0).sum() - 1) / 2
         return votes

@@ -123,8 +123,8 @@ class ProxyFilter(_Guided):
 
     Works with any algorithm, which learns of the evaluations as if the proposal had been
     its first. Those of a pool vary as further attempts at a new example do. Scoring has to
-    be much cheaper than an evaluation. A proxy that ranks badly
-    where it matters, among the best, holds a search back for good: compare on a table first.
+    be much cheaper than an evaluation. A proxy that ranks badly where it matters, among the
+    best, holds a search back for good: compare on a table first.
 
     Args:
       base_algorithm: an algorithm, or its name.
