@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from symnas.genotype import Genotypes
 from symnas.layout import Layout
 from symnas.seeding import torch_seeded
 from symnas.space import SearchSpace
@@ -122,8 +123,17 @@ class Record:
         """(n, m), all maximised, NaN for trials without a reward."""
         return np.array(self._rewards).reshape(len(self), len(self.objectives))
 
+    def genotypes(self) -> Genotypes:
+        """(n, d)"""
+        shape = len(self), self.space.num_columns
+        return np.array(self._genes, dtype=float).reshape(shape)
+
     def statuses(self) -> NDArray[np.uint8]:
         return np.array(self._status)
+
+    def having(self, key: str) -> dict[int, Any]:
+        """One of the `extras`, of the trials that have it."""
+        return {i: extras[key] for i, extras in self._extras.items() if extras.get(key)}
 
     def is_pending(self, trial_id: int) -> bool:
         return self._status[trial_id - 1] == PENDING

@@ -227,6 +227,84 @@ class Result:
         """
         return optuna_export.export(self, storage, name)
 
+    # --- figures ------------------------------------------------------------------------
+
+    def report(self, path: str | os.PathLike[str]) -> None:
+        """Writes all figures and tables as one HTML file, which needs nothing else.
+
+        Example:
+
+        >>> import os, tempfile
+        >>> import symnas as sn
+        >>> result = sn.search(
+        ...     {"x": sn.floatv(0.0, 1.0)}, lambda e: e["x"], "random", 9, seed=0,
+        ...     progress=False,
+        ... )
+        >>> path = os.path.join(tempfile.mkdtemp(), "report.html")
+        >>> result.report(path)
+        >>> os.path.getsize(path) > 0
+        True
+        """
+        from symnas.reporting import write_report
+
+        write_report(self, path)
+
+    def plot_best_so_far(self) -> Any:
+        """The trials and the best of them so far; see `plots.best_so_far`."""
+        from symnas import plots
+
+        return plots.best_so_far(self)
+
+    def plot_over_time(self) -> Any:
+        """The same over time; see `plots.over_time`."""
+        from symnas import plots
+
+        return plots.over_time(self)
+
+    def plot_pareto_front(self) -> Any:
+        """The trials by several objectives; see `plots.pareto_front`."""
+        from symnas import plots
+
+        return plots.pareto_front(self)
+
+    def plot_parallel_coordinates(self, decisions: Sequence[str] | None = None) -> Any:
+        """A line for each trial; see `plots.parallel_coordinates`."""
+        from symnas import plots
+
+        return plots.parallel_coordinates(self, decisions)
+
+    def plot_importance(self, objective: str | None = None) -> Any:
+        """How much each decision matters; see `plots.importance`."""
+        from symnas import plots
+
+        return plots.importance(self, objective)
+
+    def plot_slices(self, decisions: Sequence[str] | None = None) -> Any:
+        """The reward over each decision; see `plots.slices`."""
+        from symnas import plots
+
+        return plots.slices(self, decisions)
+
+    def plot_learning_curves(self) -> Any:
+        """What trials reported on the way; see `plots.learning_curves`."""
+        from symnas import plots
+
+        return plots.learning_curves(self)
+
+    def plot_timeline(self) -> Any:
+        """Which trials ran when; see `plots.timeline`."""
+        from symnas import plots
+
+        return plots.timeline(self)
+
+    def plot_architecture(self, trial: Trial | None = None) -> Any:
+        """The example of a trial, by default of the best; see `plots.architecture`."""
+        from symnas import plots
+
+        return plots.architecture(self.model(self.best if trial is None else trial))
+
+    # --- text ---------------------------------------------------------------------------
+
     def _rows(self) -> list[dict[str, Any]]:
         return [
             {

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import html
 import os
-from typing import TYPE_CHECKING
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -22,6 +27,15 @@ COLORS = (
     "#5d3a9b",
     "#000000",
 )
+
+
+# What colours mean where they mean something.
+GOOD, MEDIUM, PLAIN, BAD = COLORS[0], COLORS[4], "#8a8f98", COLORS[3]
+OF_STATUS = {"completed": GOOD, "failed": BAD, "skipped": COLORS[1], "pending": PLAIN}
+
+
+class NothingToDraw(ValueError):
+    """A figure has nothing to show; the message says why."""
 
 
 def color(i: int) -> str:
@@ -45,6 +59,84 @@ def plain(figure: go.Figure) -> go.Figure:
     figure.update_xaxes(showline=True, linecolor="#888", ticks="outside")
     figure.update_yaxes(showline=True, linecolor="#888", ticks="outside")
     return figure
+
+
+def explained(figure: go.Figure, sentence: str, height: int) -> go.Figure:
+    """The look of a figure of one study: what it shows stands above it."""
+    plain(figure)
+    lines = textwrap.wrap(sentence, 100)
+    figure.update_layout(
+        title={"text": "<br>".join(lines), "font_size": 14, "x": 0.01, "y": 0.985},
+        title_yanchor="top",
+        margin={"l": 60, "r": 20, "t": 70 + 18 * len(lines), "b": 50},
+        legend={"y": 1.0, "yanchor": "bottom", "x": 0, "font_size": 12},
+        hoverlabel={"align": "left"},
+        width=760,
+        height=height,
+    )
+    figure.update_xaxes(automargin=True)
+    figure.update_yaxes(automargin=True)
+    return figure
+
+
+def label(value: Any, longest: int = 60) -> str:
+    """A name or value of a user in a figure: in one line, short, and no markup.
+
+    Plotly reads a part of HTML in all texts.
+
+    >>> label("<b>wide</b>")
+    '&lt;b&gt;wide&lt;/b&gt;'
+    >>> label("nor_conv_3x3", 9)
+    'nor_\u2026_3x3'
+    """
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    text = " ".join(text.split())
+    if len(text) > longest:  # Both ends tell candidates apart.
+        text = f"{text[: longest // 2]}\u2026{text[-(longest - longest // 2 - 1) :]}"
+    return html.escape(text, quote=False)
+
+
+def thinned(items: ArrayLike, most: int) -> NDArray[Any]:
+    """At most so many of some items, in their order; the same ones each time."""
+    items = np.asarray(items)
+    if len(items) <= most:
+        return items
+    # Not every k-th: algorithms that propose in rounds would be seen at one point of it.
+    drawn = np.random.default_rng(0).choice(len(items), most, replace=False)
+    return items[np.sort(drawn)]
+
+
+def cropped(values: NDArray[np.float64], sign: float) -> tuple[float, float, int]:
+    """The range of an axis for some results, and how many bad ones lie outside.
+
+    A few that are far worse than all others would flatten what matters.
+
+    Args:
+      values: (n,) as reported.
+      sign: 1 if larger is better, -1 if smaller is.
+    """
+    gains = sign * values
+    low, high = float(gains.min()), float(gains.max())
+    usual = float(np.quantile(gains, 0.05))
+    if high - low > 4 * (high - usual):
+        low = high - 1.5 * (high - usual)
+    margin = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
+    low, high = low - margin, high + margin
+    ends = sorted([sign * low, sign * high])
+    return ends[0], ends[1], int((gains < low).sum())
+
+
+def duration(seconds: float) -> tuple[float, str]:
+    """The unit in which to show times up to `seconds`: its length and its name.
+
+    >>> duration(7000.0)
+    (60.0, 'minutes')
+    """
+    units = ((86400.0, "days"), (3600.0, "hours"), (60.0, "minutes"))
+    for length, name in units:
+        if seconds >= 3 * length:
+            return length, name
+    return 1.0, "seconds"
 
 
 def write_html(figure: go.Figure, path: str | os.PathLike[str]) -> None:

@@ -1,0 +1,113 @@
+"use strict";
+(function () {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  const phone = window.matchMedia("(max-width: 700px)");
+
+  // --- figures ---
+
+  function draw(element) {
+    const key = element.dataset.figure;
+    const figure = (phone.matches && data.figures[key + "_phone"]) || data.figures[key];
+    const layout = Object.assign({}, figure.layout);
+    layout.template = data.templates[dark.matches ? "dark" : "light"];
+    layout.autosize = !figure.fixed;
+    if (phone.matches) {
+      layout.dragmode = false; // A finger that moves scrolls the page.
+    }
+    element.style.minHeight = layout.height + "px";
+    const config = {
+      displaylogo: false,
+      displayModeBar: phone.matches || figure.fixed ? false : "hover",
+      responsive: !figure.fixed,
+    };
+    // Plotly keeps what it is given, and writes into it.
+    return Plotly.react(element, figure.data, layout, config);
+  }
+
+  const plots = Array.from(document.querySelectorAll("[data-figure]"));
+
+  // One after the other, so that the page can be read and scrolled from the beginning.
+  function drawAll(rest) {
+    if (rest.length === 0) {
+      document.documentElement.dataset.drawn = plots.length;
+      return;
+    }
+    Promise.resolve(draw(rest[0])).then(function () {
+      setTimeout(drawAll, 0, rest.slice(1));
+    });
+  }
+
+  function redraw() {
+    delete document.documentElement.dataset.drawn;
+    drawAll(plots);
+  }
+
+  redraw();
+  dark.addEventListener("change", redraw);
+  phone.addEventListener("change", redraw);
+
+  // --- the table of trials ---
+
+  const table = document.getElementById("table");
+  if (!table) {
+    return;
+  }
+  const body = table.tBodies[0];
+  const heads = Array.from(table.tHead.rows[0].cells);
+  const rows = Array.from(body.rows);
+  const texts = rows.map(function (row) {
+    return row.textContent.toLowerCase();
+  });
+  const collator = new Intl.Collator(undefined, { numeric: true });
+
+  function compare(one, other) {
+    const numbers = [Number(one), Number(other)];
+    if (numbers.every(Number.isFinite)) {
+      return numbers[0] - numbers[1];
+    }
+    return collator.compare(one, other);
+  }
+
+  function sortBy(column, direction) {
+    function keyOf(row) {
+      return row.cells[column].dataset.key;
+    }
+    const ordered = rows.slice().sort(function (one, other) {
+      const [a, b] = [keyOf(one), keyOf(other)];
+      if ((a === "") !== (b === "")) {
+        return a === "" ? 1 : -1; // What has no value comes last.
+      }
+      return direction * compare(a, b);
+    });
+    body.append(...ordered);
+    heads.forEach(function (head, i) {
+      head.ariaSort = i !== column ? null : direction > 0 ? "ascending" : "descending";
+    });
+  }
+
+  heads.forEach(function (head, column) {
+    head.firstElementChild.addEventListener("click", function () {
+      sortBy(column, head.ariaSort === "ascending" ? -1 : 1);
+    });
+  });
+
+  const shown = document.getElementById("shown");
+  const filter = document.getElementById("filter");
+
+  function show() {
+    const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
+    let count = 0;
+    rows.forEach(function (row, i) {
+      const fits = words.every(function (word) {
+        return texts[i].includes(word);
+      });
+      row.hidden = !fits;
+      count += fits;
+    });
+    shown.textContent = count + " of " + rows.length + " shown";
+  }
+
+  filter.addEventListener("input", show);
+  show();
+})();
