@@ -1,9 +1,10 @@
 """How much each decision matters for the reward, from the trials of a study.
 
 A random forest [1] learns the rewards, and decisions are shuffled one at a time in trials
-that it has not seen: what it then gets wrong is their importance. Half of the increase of
-the squared error is the decision's total Sobol index for rewards that the forest
-knows well [2], the share of the variance that is lost without it.
+that it has not seen: what it then gets wrong is their importance. The increase of the
+squared error is proportional to a decision's total Sobol index where decisions are
+independent [2]; those of an algorithm that has converged are not, so what is given is the
+share of each in the sum.
 
 [1] L. Breiman, "Random Forests", Machine Learning 2001.
     https://doi.org/10.1023/A:1010933404324
@@ -29,12 +30,12 @@ FEWEST_TRIALS = 20
 LEAST_SCORE = 0.1  # Below it a forest knows too little to say what matters.
 
 _MOST_TRIALS = 1000
-_MOST_NUMBERS = 400_000  # Trials times columns.
-_MOST_DECISIONS = 30  # That are shuffled: the others matter less to the forest.
+_MOST_NUMBERS = 200_000  # Trials times columns.
+_MOST_DECISIONS = 20  # That are shuffled: the others matter less to the forest.
 _MOST_ONE_HOT = 20
 _FOLDS = 5
-_TREES = 40
-_SHUFFLES = 5
+_TREES = 30
+_SHUFFLES = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Importances:
     """How much decisions matter.
 
     Attributes:
-      shares: of the variance of the rewards' ranks, by decision, largest first.
+      shares: by decision, largest first; they add up to 1.
       errors: standard errors of the shares, from the parts of the cross-validation.
       score: R^2 of the forest on trials that it has not seen.
       num_trials: from which this is known.
@@ -118,7 +119,11 @@ def decision_importances(result: Result, objective: str | None = None) -> Import
     y = _ranks(rewards)
     active = np.column_stack([rows[:, d.column] >= 0 for d in decisions])
     shares, errors, score = _shuffled(x, y, groups, active, rng)
-    order = [i for i in np.argsort(-np.nan_to_num(shares, nan=-1.0)) if shares[i] == shares[i]]
+    order = [
+        i
+        for i in np.argsort(-np.nan_to_num(shares, nan=-1.0))
+        if shares[i] == shares[i]
+    ]
     names = [decisions[i].label for i in order]
     return Importances(
         objective,
@@ -132,7 +137,7 @@ def decision_importances(result: Result, objective: str | None = None) -> Import
 
 def _ranks(rewards: NDArray[np.float64]) -> NDArray[np.float64]:
     """Ranks with mean 0 and variance 1."""
-    from scipy.stats import rankdata
+    from scipy.stats import rankdata  # It takes a while to import, like scikit-learn.
 
     ranks = rankdata(rewards)
     standard: NDArray[np.float64] = (ranks - ranks.mean()) / ranks.std()
@@ -175,26 +180,31 @@ def _shuffled(
     forests = []
     folds = list(KFold(_FOLDS, shuffle=True, random_state=0).split(x))
     for train, _ in folds:
-        forest: Any = RandomForestRegressor(_TREES, max_features=0.5, random_state=0)
+        forest: Any = RandomForestRegressor(_TREES, max_features=1 / 3, random_state=0)
         forests.append(forest.fit(x[train], y[train]))
     used = np.mean([forest.feature_importances_ for forest in forests], axis=0)
     by_group = np.bincount(groups, used[: len(groups)], active.shape[1])
     asked = np.argsort(-by_group, kind="stable")[:_MOST_DECISIONS]
     for forest, (_, test) in zip(forests, folds, strict=True):
         wrong[test] = (forest.predict(x[test]) - y[test]) ** 2
-        shares = np.full(active.shape[1], np.nan)
+        damage = np.full(active.shape[1], np.nan)
         for group in asked.tolist():
             columns = np.flatnonzero(groups == group)
             there = test[active[test, group]]
             if not len(there):
-                shares[group] = 0.0
+                damage[group] = 0.0
                 continue
             copies = np.tile(x[there], (_SHUFFLES, 1))
             sources = np.concatenate([rng.permutation(there) for _ in range(_SHUFFLES)])
             copies[:, columns] = x[np.ix_(sources, columns)]
             errors = (forest.predict(copies) - np.tile(y[there], _SHUFFLES)) ** 2
             more = errors.reshape(_SHUFFLES, -1).mean(axis=0) - wrong[there]
-            shares[group] = more.sum() / len(test) / 2
-        found.append(shares)
-    deviations = np.std(found, axis=0, ddof=1) / np.sqrt(_FOLDS)
-    return np.mean(found, axis=0), deviations, float(1 - wrong.mean() / y.var())
+            damage[group] = more.sum() / len(test)
+        found.append(damage)
+    score = float(1 - wrong.mean() / y.var())
+    damages, errors = (
+        np.mean(found, axis=0),
+        np.std(found, axis=0, ddof=1) / _FOLDS**0.5,
+    )
+    whole = np.nansum(np.maximum(damages, 0)) or 1.0
+    return damages / whole, errors / whole, score

@@ -145,7 +145,9 @@ def progress_over(
                 mode="lines+markers",
                 line={"color": style.GOOD, "width": 2.5, "shape": "hv"},
                 marker={"size": [6 if len(steps) <= 100 else 0] * len(steps) + [0]},
-                hovertext=descriptions(result, np.append(improving, improving[-1:]) + 1),
+                hovertext=descriptions(
+                    result, np.append(improving, improving[-1:]) + 1
+                ),
                 hoverinfo="text",
             ),
         ]
@@ -163,13 +165,12 @@ def progress_over(
                 hoverinfo="text",
             )
         )
-    better = "larger" if sign > 0 else "smaller"
     said = f"The best {objective} after each of {len(done):,} completed trials."
     if outside:
         said += f" {outside:,} that are far worse lie outside the figure."
     style.explained(figure, said, 420)
     figure.update_xaxes(title=axis)
-    figure.update_yaxes(title=f"{objective} ({better} is better)", range=[low, high])
+    figure.update_yaxes(title=style.goal(result.objectives[0], sign), range=[low, high])
     return figure
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +55,10 @@ class Coordinate:
         """A value as a figure shows it."""
         if self.is_choice:
             return style.label(literal(self.decision.choices[int(gene)]), longest)
-        return style.label(self.decision.value(gene), longest)
+        value = self.decision.value(gene)
+        return (
+            f"{value:.3g}" if isinstance(value, float) else style.label(value, longest)
+        )
 
     def genes(self, most: int) -> NDArray[np.float64]:
         """Genes that are marked on an axis."""
@@ -76,7 +80,9 @@ def coordinates(
     if decisions is None:
         chosen = [decision for decision in known.values() if decision.can_change]
         if not chosen:
-            raise style.NothingToDraw("Every decision of this space has one value only.")
+            raise style.NothingToDraw(
+                "Every decision of this space has one value only."
+            )
     else:
         unknown = [name for name in decisions if name not in known]
         if unknown:
@@ -92,9 +98,7 @@ def coordinates(
     ][:most]
 
 
-def descriptions(
-    result: Result, ids: NDArray[np.int64], most: int = 8
-) -> list[str]:
+def descriptions(result: Result, ids: NDArray[np.int64], most: int = 8) -> list[str]:
     """What is shown of trials when one points at them: rewards and decisions.
 
     Args:
@@ -121,10 +125,14 @@ def descriptions(
         signed = zip(names, record.signed(trial_id), objectives.signs, strict=True)
         lines = [f"<b>trial {trial_id}</b>"]
         lines += [
-            f"{name}: {value * sign:.5g}" for name, value, sign in signed if value == value
+            f"{name}: {value * sign:.5g}"
+            for name, value, sign in signed
+            if math.isfinite(value)
         ]
         row = record.row(trial_id)
-        lines += [line(axis, row[axis.column]) for axis in axes if row[axis.column] >= 0]
+        lines += [
+            line(axis, row[axis.column]) for axis in axes if row[axis.column] >= 0
+        ]
         lines += [f"and {more} more"] if more > 0 else []
         texts.append("<br>".join(lines))
     return texts

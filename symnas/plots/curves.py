@@ -64,7 +64,9 @@ def learning_curves(result: Result) -> go.Figure:
     rewards, statuses = record.rewards()[ids - 1, 0], record.statuses()[ids - 1]
     rewards = np.where(statuses == COMPLETED, rewards, -np.inf)
     best = ids[np.argsort(-rewards, kind="stable")][:_HIGHLIGHTED]
-    best = np.array([i for i in best if record.statuses()[i - 1] == COMPLETED], dtype=int)
+    best = np.array(
+        [i for i in best if record.statuses()[i - 1] == COMPLETED], dtype=int
+    )
     others = style.thinned(np.setdiff1d(ids, best), _MOST_CURVES)
     stopped = record.having("stopped_early")
     cut = np.array(
@@ -134,11 +136,8 @@ def learning_curves(result: Result) -> go.Figure:
     if outside:
         said += f" {outside:,} points that are far worse lie outside the figure."
     style.explained(figure, said, 420)
-    better = "larger" if sign > 0 else "smaller"
     figure.update_xaxes(title="step")
-    figure.update_yaxes(
-        title=f"{style.label(name)} ({better} is better)", range=[low, high]
-    )
+    figure.update_yaxes(title=style.goal(name, sign), range=[low, high])
     return figure
 
 

@@ -47,11 +47,11 @@ def pareto_front(result: Result) -> go.Figure:
 
     if len(result.objectives) < 2:
         raise style.NothingToDraw("A Pareto front needs at least two objectives.")
-    record = result._record
+    record, signs = result._record, result._record.objectives.signs
     done = np.flatnonzero(record.statuses() == COMPLETED)
     if not len(done):
         raise style.NothingToDraw(result._why_none())
-    values = record.rewards() * record.objectives.signs
+    values = record.rewards() * signs
     front = np.array([trial.id - 1 for trial in result.pareto_front()])
     order = np.argsort(values[front, 0], kind="stable")
     shown = style.thinned(front[order], _MOST_OF_FRONT)
@@ -62,7 +62,10 @@ def pareto_front(result: Result) -> go.Figure:
     columns = 1 if len(pairs) == 1 else 2
     rows = -(-len(pairs) // columns)
     figure = make_subplots(rows, columns, vertical_spacing=0.12 / rows * 2)
-    texts, front_texts = descriptions(result, drawn + 1), descriptions(result, shown + 1)
+    texts, front_texts = (
+        descriptions(result, drawn + 1),
+        descriptions(result, shown + 1),
+    )
     for i, (first, second) in enumerate(pairs):
         place = {"row": i // columns + 1, "col": i % columns + 1}
         common = {"hoverinfo": "text", "showlegend": i == 0}
@@ -80,7 +83,7 @@ def pareto_front(result: Result) -> go.Figure:
             **place,
         )
         # What is reachable ends in a staircase, as no trial lies between two of them.
-        lines = {"mode": "lines+markers", "line": _staircase(record.objectives.signs)}
+        lines = {"mode": "lines+markers", "line": _staircase(signs)}
         figure.add_trace(
             go.Scatter(
                 x=values[shown, first],
@@ -94,8 +97,12 @@ def pareto_front(result: Result) -> go.Figure:
             ),
             **place,
         )
-        figure.update_xaxes(title=_axis(result, first), **place)
-        figure.update_yaxes(title=_axis(result, second), **place)
+        figure.update_xaxes(
+            title=style.goal(result.objectives[first], signs[first]), **place
+        )
+        figure.update_yaxes(
+            title=style.goal(result.objectives[second], signs[second]), **place
+        )
     said = (
         f"{len(front):,} of {len(done):,} completed trials lie on the Pareto front: no "
         "other trial is as good in all objectives and better in one."
@@ -108,8 +115,3 @@ def pareto_front(result: Result) -> go.Figure:
 def _staircase(signs: list[float]) -> dict[str, object]:
     # From left to right: first along x where the better y of the next is not reached yet.
     return {"color": style.GOOD, "width": 1.5, "shape": "vh" if signs[0] > 0 else "hv"}
-
-
-def _axis(result: Result, i: int) -> str:
-    better = "larger" if result._record.objectives.signs[i] > 0 else "smaller"
-    return f"{style.label(result.objectives[i])} ({better} is better)"

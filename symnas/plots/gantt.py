@@ -118,7 +118,11 @@ def _name(worker: str, lane: int) -> str:
 
 
 def _said(worker: str, lane: int) -> str:
-    return f"in row {lane + 1} of {style.label(worker)}" if worker else f"in row {lane + 1}"
+    return (
+        f"in row {lane + 1} of {style.label(worker)}"
+        if worker
+        else f"in row {lane + 1}"
+    )
 
 
 def _bars(times: Clock, own: Any) -> list[tuple[float, float, list[int]]]:

@@ -46,13 +46,13 @@ def importance_bars(importances: Importances) -> go.Figure:
 
     objective = style.label(importances.objective)
     known = (
-        f"A random forest that knows the decisions tells the rank of the {objective} of "
-        f"trials it has not seen with R\u00b2 {importances.score:.2f}, from "
-        f"{importances.num_trials:,} trials."
+        f"R\u00b2 {importances.score:.2f} on held-out ones of {importances.num_trials:,} "
+        "trials"
     )
     if not importances.reliable:
         raise style.NothingToDraw(
-            f"These trials do not tell which decisions matter. {known}"
+            f"These trials do not tell which decisions matter for the {objective}: a random "
+            f"forest cannot predict it from them ({known})."
         )
     names = list(importances.shares)[:_MOST_BARS]
     shares = [importances.shares[name] for name in names]
@@ -73,15 +73,18 @@ def importance_bars(importances: Importances) -> go.Figure:
         )
     )
     left = len(importances.shares) - len(names) + importances.num_left_out
-    said = known
+    said = (
+        f"How much each decision tells about the ranking by {objective}: permutation "
+        f"importance in a random forest ({known})."
+    )
     if not all(sure):
         said += " Grey: not to be told from chance."
     if left:
         said += f" {left:,} decisions that matter less are left out."
     style.explained(figure, said, 170 + 26 * len(names))
     figure.update_xaxes(
-        title=f"share of the variance in rank of {objective}",
-        tickformat=".0%",
+        title="share of the importance",
+        tickformat=".1~%",
         rangemode="tozero",
     )
     figure.update_yaxes(

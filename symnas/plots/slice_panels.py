@@ -70,7 +70,9 @@ def slices(
     genotypes = genotypes_of(result, done + 1)
     columns = min(len(axes), 3)
     rows = -(-len(axes) // columns)
-    figure = make_subplots(rows, columns, shared_yaxes=True, vertical_spacing=0.35 / rows)
+    figure = make_subplots(
+        rows, columns, shared_yaxes=True, vertical_spacing=0.35 / rows
+    )
     low, high, outside = style.cropped(values, sign)
     for i, axis in enumerate(axes):
         place = {"row": i // columns + 1, "col": i % columns + 1}
@@ -81,8 +83,7 @@ def slices(
         figure.update_xaxes(title=axis.label, **place)
         figure.update_xaxes(**_x_axis(axis), **place)
     figure.update_yaxes(range=[low, high])
-    better = "larger" if sign > 0 else "smaller"
-    figure.update_yaxes(title=f"{style.label(objective)} ({better} is better)", col=1)
+    figure.update_yaxes(title=style.goal(objective, sign), col=1)
     said = "Each panel shows the trials in which its decision was active."
     if outside:
         said += f" {outside:,} that are far worse lie outside the figure."
@@ -157,4 +158,11 @@ def _x_axis(axis: Coordinate) -> dict[str, Any]:
             "range": [-0.5, axis.decision.count - 0.5],
             "showgrid": False,
         }
-    return {"type": "log" if axis.is_log else "linear", "nticks": 6}
+    if axis.is_log:
+        decades = np.log10(axis.decision.choices[-1] / axis.decision.choices[0])
+        return {
+            "type": "log",
+            "exponentformat": "power",
+            "dtick": 1 if decades >= 2 else "D2",
+        }
+    return {"nticks": 6}

@@ -79,6 +79,11 @@ def explained(figure: go.Figure, sentence: str, height: int) -> go.Figure:
     return figure
 
 
+def goal(name: str, sign: float) -> str:
+    """The title of the axis of an objective."""
+    return f"{label(name, 24)} ({'larger' if sign > 0 else 'smaller'} is better)"
+
+
 def label(value: Any, longest: int = 60) -> str:
     """A name or value of a user in a figure: in one line, short, and no markup.
 
@@ -141,7 +146,9 @@ def duration(seconds: float) -> tuple[float, str]:
 
 def write_html(figure: go.Figure, path: str | os.PathLike[str]) -> None:
     """Writes a page that needs nothing from elsewhere."""
-    figure.write_html(path, include_plotlyjs=True, config={"displaylogo": False})
+    # Plotly's own page has a button that sends the figure to its makers.
+    config = {"displaylogo": False, "modeBarButtonsToRemove": ["sendChartToCloud"]}
+    figure.write_html(path, include_plotlyjs=True, config=config)
 
 
 def write_png(figure: go.Figure, path: str | os.PathLike[str]) -> None:

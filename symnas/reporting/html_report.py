@@ -16,6 +16,7 @@ from symnas import plots
 from symnas.importances import Importances, decision_importances
 from symnas.plots import style
 from symnas.plots.importance_bars import importance_bars
+from symnas.progress import short
 from symnas.reporting import summary
 from symnas.reporting.failures import failures
 from symnas.reporting.trial_table import trial_table
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from symnas.result import Result
     from symnas.trial import Trial
 
+_MOST_DECISIONS = 60
 _MOST_SLICES = 12
 _MOST_REASONS = 50
 _MOST_OBJECTIVES = 3
@@ -54,6 +56,8 @@ class Winner:
     title: str
     trial: Trial
     rewards: list[tuple[str, str]]
+    decisions: list[tuple[str, str]]
+    left_out: int
     code: str
     drawing: Figure | None
 
@@ -158,7 +162,7 @@ class _Page:
         title = layout.pop("title", {}).get("text", "")
         said = html.unescape(title.replace("<br>", " "))
         height = layout.get("height", 400)
-        if "title" in layout or title:
+        if title:
             # The page says it above the figure, so the figure needs no room for it.
             above = layout["margin"]["t"] - 36
             layout["margin"]["t"], height = 36, height - above
@@ -209,8 +213,16 @@ class _Page:
             (name, f"{value:.6g}")
             for name, value in zip(self.result.objectives, trial.rewards, strict=True)
         ]
-        drawing = self._drawing(trial, number)
-        return Winner(title, trial, rewards, _code(self.result, trial), drawing)
+        decisions = [(name, short(value)) for name, value in trial.decisions.items()]
+        return Winner(
+            title,
+            trial,
+            rewards,
+            decisions[:_MOST_DECISIONS],
+            max(len(decisions) - _MOST_DECISIONS, 0),
+            _code(self.result, trial),
+            self._drawing(trial, number),
+        )
 
     def _drawing(self, trial: Trial, number: int) -> Figure | None:
         """The architecture, wide and for a phone; None for what is no model."""
@@ -240,7 +252,9 @@ class _Page:
 
 def _slice(result: Result, name: str) -> go.Figure:
     figure = plots.slices(result, [name])
-    figure.update_layout(title_text="", height=240, margin={"t": 80})
+    # Twelve of them: the text above says once what all of them show.
+    figure.update_layout(title_text="", height=230, margin={"t": 10, "b": 40})
+    figure.update_yaxes(title_text=style.label(result.objectives[0], 24), col=1)
     return figure
 
 

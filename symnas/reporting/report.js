@@ -6,9 +6,22 @@
 
   // --- figures ---
 
+  // Colours of lines and points that are too dark for a dark page.
+  const lighter = { "#0072b2": "#6cc0f5", "#56b4e9": "#3d87b8" };
+
+  function lightened(figure) {
+    const text = JSON.stringify(figure).replace(/"(#0072b2|#56b4e9)"/g, function (_, color) {
+      return '"' + lighter[color] + '"';
+    });
+    return JSON.parse(text);
+  }
+
   function draw(element) {
     const key = element.dataset.figure;
-    const figure = (phone.matches && data.figures[key + "_phone"]) || data.figures[key];
+    let figure = (phone.matches && data.figures[key + "_phone"]) || data.figures[key];
+    if (dark.matches && !figure.fixed) {
+      figure = lightened(figure);
+    }
     const layout = Object.assign({}, figure.layout);
     layout.template = data.templates[dark.matches ? "dark" : "light"];
     layout.autosize = !figure.fixed;
@@ -16,7 +29,10 @@
       layout.dragmode = false; // A finger that moves scrolls the page.
     }
     element.style.minHeight = layout.height + "px";
+    layout.modebar = { bgcolor: "rgba(0,0,0,0)" };
     const config = {
+      // Plotly's own list has a button that sends a figure to its makers.
+      modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
       displaylogo: false,
       displayModeBar: phone.matches || figure.fixed ? false : "hover",
       responsive: !figure.fixed,

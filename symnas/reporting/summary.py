@@ -17,7 +17,9 @@ from symnas.trial import COMPLETED, PENDING
 if TYPE_CHECKING:
     from symnas.result import Result
 
-_STILL_IMPROVING = 0.2  # If so large a part of the trials, at the end, found better ones.
+_STILL_IMPROVING = (
+    0.2  # If so large a part of the trials, at the end, found better ones.
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,10 +39,9 @@ def headline(result: Result) -> str:
     >>> import symnas as sn
     >>> space = {"x": sn.oneof([1, 2, 3])}
     >>> result = sn.search(space, lambda e: e["x"], "grid", progress=False)
-    >>> headline(result).endswith(" searched 1 decision (3 examples) for the largest reward.")
+    >>> headline(result).endswith("1 decision (3 examples) for the largest reward.")
     True
     """
-    algorithm = str(result.environment.get("algorithm") or "A search").split("(")[0]
     signs = result._record.objectives.signs
     goals = [
         f"the {'largest' if sign > 0 else 'smallest'} {short(name)}"
@@ -48,7 +49,9 @@ def headline(result: Result) -> str:
     ]
     number = len(result.space.decisions)
     what = f"{number:,} decision{'s' * (number != 1)} ({_size(result)})"
-    return f"{algorithm} searched {what} for {' and '.join(goals)}."
+    algorithm = str(result.environment.get("algorithm") or "").split("(")[0]
+    who = f"{algorithm} searched" if algorithm else "A search of"
+    return f"{who} {what} for {' and '.join(goals)}."
 
 
 def verdict(result: Result) -> str:
@@ -62,7 +65,7 @@ def verdict(result: Result) -> str:
         return "One trial was completed: there is nothing to compare it with."
     said = "improved the best" if len(result.objectives) == 1 else "reached the front"
     if after <= _STILL_IMPROVING * len(done):
-        when = "the very last one" if not after else f"{after:,} before the end"
+        when = "the last one" if not after else f"{after:,} trials before the end"
         return (
             f"It was still improving: trial {last:,}, {when}, {said}. More trials may "
             "find better ones."
@@ -130,7 +133,9 @@ def _tried(result: Result) -> Fact:
         note = "without end: it has floats" if size == math.inf else "an upper bound"
         return Fact("examples in the space", _count(size), note)
     part = done / size
-    note = f"{part:.2g} of them tried" if part < 1e-4 else f"{min(part, 1):.2%} tried"
+    note = (
+        "of which hardly any were tried" if part < 1e-4 else f"{min(part, 1):.2%} tried"
+    )
     return Fact("examples in the space", _count(size), note)
 
 
@@ -138,13 +143,20 @@ def _size(result: Result) -> str:
     return f"{_count(result.space.size)} examples"
 
 
-def _count(size: int | float) -> str:
+def _count(size: float) -> str:
     if size == math.inf:
         return "infinitely many"
     digits = len(str(size)) if size < 10**4000 else 4000
     if digits <= 9:
         return f"{size:,}"
-    return f"10^{digits - 1}" if digits >= 300 else f"{float(size):.3g}"
+    leading = str(size // 10 ** (digits - 3)) if digits < 4000 else "100"
+    power = str(digits - 1).translate(_SUPERSCRIPTS)
+    return f"{leading[0]}.{leading[1:]} \u00d7 10{power}"
+
+
+_SUPERSCRIPTS = str.maketrans(
+    "0123456789", "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079"
+)
 
 
 def time_text(seconds: float) -> str:

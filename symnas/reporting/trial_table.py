@@ -69,7 +69,9 @@ def _row(trial: Trial, decisions: Sequence[str]) -> list[Cell]:
         Cell(str(trial.id), float(trial.id)),
         *(Cell(f"{reward:.5g}", reward) for reward in trial.rewards),
         *map(_cell, values),
-        Cell("" if math.isnan(trial.seconds) else f"{trial.seconds:.3g}", trial.seconds),
+        Cell(
+            "" if math.isnan(trial.seconds) else f"{trial.seconds:.3g}", trial.seconds
+        ),
     ]
 
 
