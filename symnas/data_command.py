@@ -92,7 +92,7 @@ def import_table(
     try:
         path = BENCHMARKS[name].convert(source, output, partial=partial, curves=curves)
     except (OSError, ValueError) as error:
-        fail(str(error))
+        _fail(str(error))
     typer.echo(f"Wrote {path} ({path.stat().st_size / 1e6:,.1f} MB).")
 
 
@@ -115,6 +115,11 @@ def verify_tables(names: Names = None, partial: Partial = False) -> None:
         for check in checks:
             typer.echo(f"  ok: {check}")
     if not names and not there:
-        fail("There are no tables to verify; `symnas data list` shows what to get.")
+        _fail("There are no tables to verify; `symnas data list` shows what to get.")
     if failed:
         raise typer.Exit(1)
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(message, err=True)
+    raise typer.Exit(1)
