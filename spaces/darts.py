@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -29,6 +29,9 @@ from torch import Tensor
 from symnas.constructors import register, symbolize
 from symnas.primitives import manyof, oneof
 from symnas.spaces.space_by_default import SpaceByDefault
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 OPERATIONS = (
     "none",  # A weight-sharing search has it; derived cells have not.
@@ -381,6 +384,30 @@ class DARTS(torch.nn.Module, metaclass=SpaceByDefault):
                 auxiliary = self.auxiliary(last)
         logits = self.classifier(last.mean(dim=(2, 3)))
         return logits if auxiliary is None else (logits, auxiliary)
+
+    def architecture_graphs(self) -> dict[str, nx.MultiDiGraph]:
+        """Both cells, as the authors draw them: nodes, joined by operations."""
+        normal, reduce = self.genotype.normal, self.genotype.reduce
+        return {
+            "normal cell": _cell_graph(normal, self.genotype.normal_concat),
+            "reduction cell": _cell_graph(reduce, self.genotype.reduce_concat),
+        }
+
+
+def _cell_graph(edges: Sequence[Edge], concat: Sequence[int]) -> nx.MultiDiGraph:
+    import networkx as nx
+
+    cell = nx.MultiDiGraph()
+    cell.add_node(0, label="c_{k-2}")
+    cell.add_node(1, label="c_{k-1}")
+    for node in NODES:  # Figures begin to count behind the inputs.
+        cell.add_node(node, label=str(node - NUM_INPUTS))
+    cell.add_node("output", label="c_{k}")
+    for i, (operation, source) in enumerate(edges):
+        faint = operation == "none"
+        cell.add_edge(source, NUM_INPUTS + i // 2, label=operation, faint=faint)
+    cell.add_edges_from((node, "output") for node in concat)
+    return cell
 
 
 def _genotype(genotype: Any) -> Genotype:

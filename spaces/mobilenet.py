@@ -24,7 +24,7 @@ of the stage. The first layer of a stage has its stride, the others a shortcut.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -32,6 +32,9 @@ from torch import Tensor
 from symnas.constructors import register, symbolize
 from symnas.primitives import oneof
 from symnas.spaces.space_by_default import SpaceByDefault
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 KERNELS = (3, 5, 7)
 EXPANSIONS = (3, 4, 6)
@@ -214,6 +217,24 @@ class MobileNetV3(torch.nn.Module, metaclass=SpaceByDefault):
     def forward(self, x: Tensor) -> Tensor:
         """x: (N, image_channels, H, W) -> logits (N, num_classes)."""
         return self.classifier(self.features(x))
+
+    def architecture_graphs(self) -> dict[str, nx.DiGraph]:
+        """The five stages, layer by layer."""
+        import networkx as nx
+
+        stages = nx.DiGraph()
+        for i, (layers, width, stride) in enumerate(
+            zip(self.stages, STAGE_CHANNELS, STAGE_STRIDES, strict=True), 1
+        ):
+            stage = nx.DiGraph()
+            for j, (kernel, expansion) in enumerate(layers):
+                text = f"kernel {kernel}, expansion {expansion}"
+                stage.add_node(j, label=text, kind=(kernel, expansion))
+            nx.add_path(stage, range(len(layers)))
+            label = f"stage {i}: {width} channels, stride {stride}"
+            stages.add_node(i, label=label, inner=stage)
+        nx.add_path(stages, stages)
+        return {"": stages}
 
 
 def _checked(stages: Any) -> list[list[Layer]]:

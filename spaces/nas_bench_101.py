@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -28,6 +28,9 @@ from torch import Tensor
 from symnas.constructors import symbolize
 from symnas.primitives import oneof
 from symnas.spaces.space_by_default import SpaceByDefault
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 OPERATIONS = ("conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3")
 MAX_VERTICES = 7
@@ -299,6 +302,19 @@ class NASBench101(torch.nn.Module, metaclass=SpaceByDefault):
     def forward(self, x: Tensor) -> Tensor:
         """x: (N, image_channels, H, W) -> logits (N, num_classes)."""
         return self.classifier(self.features(x))
+
+    def architecture_graphs(self) -> dict[str, nx.DiGraph]:
+        """The cell: operations, and what flows from one to the other."""
+        import networkx as nx
+
+        cell = nx.DiGraph()
+        cell.add_node(0, label="input")
+        for i, operation in enumerate(self.graph.operations, 1):
+            cell.add_node(i, label=operation, kind=operation)
+        cell.add_node(len(cell), label="output")
+        for i, row in enumerate(self.graph.matrix):
+            cell.add_edges_from((i, j) for j, bit in enumerate(row) if bit)
+        return {"cell": cell}
 
 
 class Cell(torch.nn.Module):

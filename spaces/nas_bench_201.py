@@ -25,7 +25,7 @@ import functools
 import itertools
 import random
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -35,6 +35,9 @@ from torch import Tensor
 from symnas.constructors import symbolize
 from symnas.primitives import oneof
 from symnas.spaces.space_by_default import SpaceByDefault
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))  # From and to which node.
@@ -504,6 +507,19 @@ class NASBench201(torch.nn.Module, metaclass=SpaceByDefault):
         The authors' networks return the features as well: see `features`.
         """
         return self.classifier(self.features(x))
+
+    def architecture_graphs(self) -> dict[str, nx.DiGraph]:
+        """The cell: feature maps, joined by operations."""
+        import networkx as nx
+
+        cell = nx.DiGraph()
+        for node in range(NUM_NODES):
+            ends = {0: "input", NUM_NODES - 1: "output"}
+            cell.add_node(node, label=ends.get(node, str(node)))
+        for (source, node), operation in zip(EDGES, self.operations, strict=True):
+            faint = operation == "none"
+            cell.add_edge(source, node, label=operation, faint=faint)
+        return {"cell": cell}
 
 
 class Cell(torch.nn.Module):

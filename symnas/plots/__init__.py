@@ -1,6 +1,7 @@
 """Figures, as plotly figures."""
 
 from symnas.plots.anytime import over_time as over_time
+from symnas.plots.architecture import architecture as architecture
 from symnas.plots.best_so_far import best_so_far as best_so_far
 from symnas.plots.curves import learning_curves as learning_curves
 from symnas.plots.fronts import pareto_front as pareto_front

@@ -48,6 +48,30 @@ def faded(hex_color: str, opacity: float) -> str:
     return f"rgba({red},{green},{blue},{opacity})"
 
 
+def light(hex_color: str) -> str:
+    """A colour for areas under dark text, whatever the page behind them."""
+    parts = [int(hex_color[i : i + 2], 16) for i in (1, 3, 5)]
+    return "#" + "".join(f"{round(255 - 0.35 * (255 - part)):02x}" for part in parts)
+
+
+def escaped(text: str) -> str:
+    """A text that plotly shows as it is: it takes `<b>` and the like for HTML."""
+    return html.escape(text, quote=False).replace("\n", "<br>")
+
+
+def text_width(text: str) -> float:
+    """About how many pixels a line of 12 pixels takes, rather more than less."""
+    return sum(_WIDE.get(character, 7.6) for character in text)
+
+
+_WIDE = {
+    **dict.fromkeys("ijl.,:;|!'()[] ", 4.6),
+    **dict.fromkeys("frt-", 5.2),
+    **dict.fromkeys("ABCDEFGHKLNOPQRSTUVXYZ=+<>", 9.4),
+    **dict.fromkeys("mwMW@%", 11.6),
+}
+
+
 def plain(figure: go.Figure) -> go.Figure:
     """Takes away what does not carry data."""
     figure.update_layout(
@@ -98,7 +122,7 @@ def label(value: Any, longest: int = 60) -> str:
     text = " ".join(text.split())
     if len(text) > longest:  # Both ends tell candidates apart.
         text = f"{text[: longest // 2]}\u2026{text[-(longest - longest // 2 - 1) :]}"
-    return html.escape(text, quote=False)
+    return escaped(text)
 
 
 def thinned(items: ArrayLike, most: int) -> NDArray[Any]:
