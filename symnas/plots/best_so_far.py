@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from symnas.result import Result
 
-_MOST_POINTS = 1500
+_MOST_POINTS = 1000
 _MOST_FAILURES = 300
 
 
@@ -169,7 +169,7 @@ def progress_over(
     if outside:
         said += f" {outside:,} that are far worse lie outside the figure."
     style.explained(figure, said, 420)
-    figure.update_xaxes(title=axis)
+    figure.update_xaxes(title=axis, rangemode="tozero")
     figure.update_yaxes(title=style.goal(result.objectives[0], sign), range=[low, high])
     return figure
 

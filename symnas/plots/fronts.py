@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from symnas.result import Result
 
-_MOST_POINTS = 1500
+_MOST_POINTS = 1000
 _MOST_OF_FRONT = 1000
 _MOST_OBJECTIVES = 4
 

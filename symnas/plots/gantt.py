@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from symnas.result import Result
 
 _MOST_ROWS = 40
+_MOST_BARS = 2000  # Of one status.
 _TOLERANCE = 1e-3  # Seconds by which clocks may be wrong.
 _RESOLUTION = 1000  # Parts of the time axis that can be told apart.
 
@@ -52,20 +53,30 @@ def timeline(result: Result) -> go.Figure:
     rows = {lane: row for row, lane in enumerate(list(lanes)[:_MOST_ROWS])}
     length, unit = style.duration(times.span)
     statuses = record.statuses()
-    figure = go.Figure()
-    for number, status in enumerate(STATUSES):
+    bars = {
+        status: [
+            (row, lane, *bar)
+            for lane, row in rows.items()
+            for bar in _bars(times, lanes[lane], statuses, number)
+        ]
+        for number, status in enumerate(STATUSES)
+    }
+    figure, left_out = go.Figure(), 0
+    for status, found in bars.items():
         x: list[Any] = []
         y: list[Any] = []
         texts: list[Any] = []
-        for lane, row in rows.items():
-            own = lanes[lane][statuses[lanes[lane]] == number]
-            for begun, ended, ids in _bars(times, own):
-                x += [begun / length, ended / length, None]
-                y += [row, row, None]
-                said = f"trial {ids[0]}"
-                said += f" and {len(ids) - 1:,} more" if len(ids) > 1 else ""
-                took = f"{ended - begun:.4g} s {_said(*lane)}"
-                texts += [f"{said}: {status}<br>{took}"] * 2 + [None]
+        kept = style.thinned(np.arange(len(found)), _MOST_BARS)
+        left_out += len(found) - len(kept)
+        for i in kept.tolist():
+            row, lane, begun, ended, first, number = found[i]
+            x += [begun / length, ended / length, None]
+            y += [row, row, None]
+            said = f"trial {first}" + (
+                f" to {first + number - 1}" if number > 1 else ""
+            )
+            took = f"{ended - begun:.4g} s {_said(*lane)}"
+            texts += [f"{said}: {status}<br>{took}"] * 2 + [None]
         if x:
             figure.add_trace(
                 go.Scatter(
@@ -78,11 +89,12 @@ def timeline(result: Result) -> go.Figure:
                     hoverinfo="text",
                 )
             )
-    taken = float(np.nansum(times.ended - times.begun))
-    said = f"At most {len(lanes):,} trial{'s' * (len(lanes) > 1)} ran at once"
-    said += f", {taken / times.span:.2g} on average." if times.span else "."
+    at_once = float(np.nansum(times.ended - times.begun)) / max(times.span, 1e-9)
+    said = f"On average {at_once:.2g} trials ran at once."
     if len(lanes) > len(rows):
-        said += f" The first {len(rows)} rows are drawn."
+        said += f" The first {len(rows)} of {len(lanes):,} rows are drawn."
+    if left_out:
+        said += f" {left_out:,} short bars are not drawn."
     style.explained(figure, said, 170 + 26 * len(rows))
     axis = f"{unit} since the beginning"
     figure.update_xaxes(title=axis + (", without pauses" if times.pauses else ""))
@@ -110,7 +122,9 @@ def _lanes(
             lane = len(ends)
         heapq.heappush(ends, (ended[i], lane))
         lanes.setdefault((workers[i], lane), []).append(i)
-    return {lane: np.array(lanes[lane]) for lane in sorted(lanes)}
+    workers_first = list(free)
+    order = sorted(lanes, key=lambda lane: (workers_first.index(lane[0]), lane[1]))
+    return {lane: np.array(lanes[lane]) for lane in order}
 
 
 def _name(worker: str, lane: int) -> str:
@@ -125,17 +139,20 @@ def _said(worker: str, lane: int) -> str:
     )
 
 
-def _bars(times: Clock, own: Any) -> list[tuple[float, float, list[int]]]:
-    """Begin, end and ids of bars; trials too close to be told apart share one."""
-    own = own[np.argsort(times.begun[own], kind="stable")]
-    close = times.span / _RESOLUTION if len(own) > _RESOLUTION else 0.0
-    bars: list[tuple[float, float, list[int]]] = []
-    for i in own.tolist():
-        begun, ended = float(times.begun[i]), float(times.ended[i])
-        if bars and close and begun - bars[-1][1] < close:
-            last = bars[-1]
-            last[2].append(i + 1)
-            bars[-1] = last[0], max(last[1], ended), last[2]
-        else:
-            bars.append((begun, ended, [i + 1]))
-    return bars
+def _bars(
+    times: Clock, lane: NDArray[np.int64], statuses: NDArray[np.uint8], status: int
+) -> Iterator[tuple[float, float, int, int]]:
+    """Begin, end, first id and number of trials that stand side by side in a lane.
+
+    Of a few trials each has its bar. Of many those share one whose gaps are too narrow
+    to be seen.
+    """
+    close = times.span / _RESOLUTION if len(lane) > _RESOLUTION else -np.inf
+    of_status = statuses[lane] == status
+    gaps = times.begun[lane[1:]] - times.ended[lane[:-1]]
+    joined = of_status[1:] & of_status[:-1] & (gaps < close) & (np.diff(lane) == 1)
+    first = of_status & ~np.append(False, joined)
+    last = of_status & ~np.append(joined, False)
+    for i, j in zip(np.flatnonzero(first), np.flatnonzero(last), strict=True):
+        begun, ended = float(times.begun[lane[i]]), float(times.ended[lane[j]])
+        yield begun, ended, int(lane[i]) + 1, int(j - i) + 1

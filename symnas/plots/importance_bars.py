@@ -85,7 +85,7 @@ def importance_bars(importances: Importances) -> go.Figure:
     figure.update_xaxes(
         title="share of the importance",
         tickformat=".1~%",
-        rangemode="tozero",
+        range=[0.0, 1.1 * max(map(sum, zip(shares, errors, strict=True)))],
     )
     figure.update_yaxes(
         tickvals=list(range(len(names))),

@@ -147,7 +147,9 @@ def _ordered(layers: Layers, steps: Sequence[Step]) -> Layers:
     for start in range(_STARTS if len(steps) <= _MOST_STEPS else 1):
         current = [list(layer) for layer in layers]
         if start:
-            current = [[layer[i] for i in rng.permutation(len(layer))] for layer in layers]
+            current = [
+                [layer[i] for i in rng.permutation(len(layer))] for layer in layers
+            ]
         for order in _sweeps(current, above, below):
             crossings = _crossings(order, below)
             if crossings < fewest:

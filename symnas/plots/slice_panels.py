@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from symnas.result import Result
 
 _MOST_PANELS = 12
-_MOST_POINTS = 400
+_MOST_POINTS = 250
 _MOST_TICKS = 12
 
 
