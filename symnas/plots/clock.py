@@ -41,8 +41,9 @@ def clock(result: Result) -> Clock:
 
     A study that was stopped and resumed a week later would else be all pause.
     """
-    begun, seconds = result._record.begun(), result._record.seconds()
-    seconds = np.where(seconds >= 0, seconds, np.nan)
+    begun = result._record.begun()
+    seconds = result._record.seconds().astype(float)
+    seconds[~(seconds >= 0)] = np.nan
     if not np.isfinite(seconds).any():
         raise style.NothingToDraw("It is not known how long the trials took.")
     known = np.isfinite(begun + seconds)

@@ -28,8 +28,8 @@ _RESOLUTION = 1000  # Parts of the time axis that can be told apart.
 def timeline(result: Result) -> go.Figure:
     """A bar for each trial, in rows of trials that ran at different times.
 
-    A worker that ran several at once has several rows. Trials of one status that follow each other without a visible gap are one bar when
-    there are thousands.
+    A worker that ran several at once has several rows. Of thousands of trials those of one
+    status that follow each other without a visible gap share a bar.
 
     Raises:
       ValueError: it is not known when the trials were evaluated.
@@ -49,7 +49,8 @@ def timeline(result: Result) -> go.Figure:
         raise style.NothingToDraw("It is not known when the trials were evaluated.")
     record = result._record
     known = np.isfinite(times.ended)
-    lanes = _lanes(times, np.flatnonzero(known), record.workers())
+    workers = [record.worker(i + 1) for i in range(len(known))]
+    lanes = _lanes(times, np.flatnonzero(known), workers)
     rows = {lane: row for row, lane in enumerate(list(lanes)[:_MOST_ROWS])}
     length, unit = style.duration(times.span)
     statuses = record.statuses()
@@ -73,7 +74,7 @@ def timeline(result: Result) -> go.Figure:
             x += [begun / length, ended / length, None]
             y += [row, row, None]
             said = f"trial {first}" + (
-                f" to {first + number - 1}" if number > 1 else ""
+                f" and {number - 1:,} more" if number > 1 else ""
             )
             took = f"{ended - begun:.4g} s {_said(*lane)}"
             texts += [f"{said}: {status}<br>{took}"] * 2 + [None]
@@ -150,7 +151,7 @@ def _bars(
     close = times.span / _RESOLUTION if len(lane) > _RESOLUTION else -np.inf
     of_status = statuses[lane] == status
     gaps = times.begun[lane[1:]] - times.ended[lane[:-1]]
-    joined = of_status[1:] & of_status[:-1] & (gaps < close) & (np.diff(lane) == 1)
+    joined = of_status[1:] & of_status[:-1] & (gaps < close)
     first = of_status & ~np.append(False, joined)
     last = of_status & ~np.append(joined, False)
     for i, j in zip(np.flatnonzero(first), np.flatnonzero(last), strict=True):
