@@ -21,23 +21,15 @@ from symnas.algorithm_text import settings_of
 from symnas.command_target import space_of
 from symnas.description import describe
 from symnas.progress import short
+from symnas.search_command import Json, Space
 from symnas.space import SearchSpace, literal
 
 _MOST_CHOICES = 12  # That are shown of a decision.
 
-Json = Annotated[bool, typer.Option("--json", help="Print it as JSON, for programs.")]
-Shown = Annotated[
-    str,
-    typer.Argument(
-        metavar="SPACE",
-        help="module:name or file.py:name of a space of yours, or one of `symnas spaces`.",
-    ),
-]
-
 
 def list_spaces(as_json: Json = False) -> None:
     """Show the search spaces that come with symnas: size, decisions, paper."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, made in spaces.by_name().items():
         space = SearchSpace(made(), getattr(made, "constraint", None))
         rows.append(
@@ -63,15 +55,11 @@ def list_spaces(as_json: Json = False) -> None:
 
 def list_algorithms(as_json: Json = False) -> None:
     """Show the search algorithms: their settings, defaults and papers."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, kind in algorithms.by_name().items():
         if any(row["class"] == kind.__name__ for row in rows):
             continue  # A second name.
-        fields = {
-            str(key): kind().sym_init_args.get(str(key))
-            for key in kind.__schema__.fields
-            if _can_be_made(kind)
-        }
+        fields = dict(kind().sym_init_args.items())
         rows.append(
             {
                 "name": name,
@@ -98,7 +86,7 @@ def list_algorithms(as_json: Json = False) -> None:
 
 
 def describe_space(
-    space: Shown,
+    space: Space,
     seed: Annotated[int, typer.Option(min=0, help="Of the example.")] = 0,
     as_json: Json = False,
 ) -> None:
@@ -196,14 +184,6 @@ def _source(kind: type) -> str:
     text = sys.modules[kind.__module__].__doc__ or ""
     found = re.search(r"^\[1\] (.*?)(?=^\[2\]|\n\n|\Z)", text, re.MULTILINE | re.DOTALL)
     return " ".join(found.group(1).split()) if found else ""
-
-
-def _can_be_made(kind: Any) -> bool:
-    try:
-        kind()
-    except TypeError:
-        return False
-    return True
 
 
 def _table(*columns: str) -> Table:

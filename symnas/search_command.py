@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
+from symnas.algorithm import Algorithm
+from symnas.algorithm_text import algorithm_from_text
 from symnas.command_errors import INTERRUPTED
 from symnas.command_target import function_of, space_of
 from symnas.environment import without_password
@@ -134,7 +136,7 @@ def search_space(
     _run(
         found,
         target,
-        algorithm,
+        algorithm_from_text(algorithm),
         trials,
         name=name,
         storage=storage,
@@ -189,7 +191,7 @@ def resume_study(
     _run(
         space_of(space),
         function_of(evaluate, "--evaluate"),
-        known.algorithm,
+        algorithm_from_text(known.algorithm),
         trials or begun_with.get("num_examples") or max(known.num_trials, 1),
         name=study,
         storage=storage,
@@ -209,7 +211,7 @@ def resume_study(
 def _run(
     space: SearchSpace,
     evaluate: Callable[[Any], Any],
-    algorithm: str,
+    algorithm: Algorithm,
     trials: int,
     *,
     name: str,
@@ -231,7 +233,7 @@ def _run(
         trials,
         name=name,
         storage=storage,
-        progress={"live": True, "log": "log", "quiet": False}[progress],
+        progress="log" if progress == "log" else progress == "live",
         **options,
     )
     if report is not None:

@@ -428,4 +428,4 @@ def test_a_store_of_an_earlier_version_knows_no_environment(storage):
 
 def test_no_password_of_the_command_is_kept(monkeypatch):
     monkeypatch.setattr("sys.argv", ["x", "--storage", "postgresql://me:secret@h/db"])
-    assert environment()["command"] == "x --storage 'postgresql://me:***@h/db'"
+    assert environment()["command"] == "x --storage postgresql://me:***@h/db"
