@@ -42,10 +42,16 @@ if TYPE_CHECKING:
     from symnas import benchmarks as benchmarks
     from symnas import plots as plots
     from symnas import proxies as proxies
+    from symnas import reporting as reporting
 
 __version__ = "0.1.0"
 
-_WHEN_USED = ("benchmarks", "plots", "proxies")  # Most programs do without.
+_WHEN_USED = (
+    "benchmarks",
+    "plots",
+    "proxies",
+    "reporting",
+)  # Most programs do without.
 
 
 def __getattr__(name: str) -> Any:

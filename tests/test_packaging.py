@@ -64,13 +64,16 @@ def test_setup_cfg_lists_every_folder_that_holds_python_files() -> None:
     )
 
 
-def test_the_wheel_holds_every_python_file_once_and_the_type_marker(
+def test_the_wheel_holds_every_python_file_once_and_what_else_is_needed(
     wheel: Path,
 ) -> None:
     names = [
         name for name in zipfile.ZipFile(wheel).namelist() if "dist-info" not in name
     ]
-    assert sorted(names) == sorted([*map(str, _installed_paths()), "symnas/py.typed"])
+    others = ["symnas/py.typed"] + [
+        f"symnas/reporting/report.{kind}" for kind in ("css", "html.jinja", "js")
+    ]
+    assert sorted(names) == sorted([*map(str, _installed_paths()), *others])
 
 
 def test_an_unpacked_wheel_imports_from_an_empty_folder(

@@ -149,12 +149,14 @@ def _line(trial: Trial) -> bytes:
         "metrics": trial.metrics,
         "decisions": trial.decisions,
         "genotype": trial.genotype,
+        "begun": trial.begun,
         "seconds": trial.seconds,
         "seed": trial.seed,
         "error": trial.error,
         "metadata": trial.metadata,
         "stopped_early": trial.stopped_early,
         "budget": trial.budget,
+        "worker": trial.worker,
         "measurements": [
             {"step": measurement.step, "metrics": measurement.metrics}
             for measurement in trial.measurements

@@ -144,16 +144,21 @@ def _size(result: Result) -> str:
 
 
 def _count(size: float) -> str:
-    if size == math.inf:
+    if isinstance(size, float):
         return "infinitely many"
-    digits = len(str(size)) if size < 10**4000 else 4000
-    if digits <= 9:
+    if size < 10**9:
         return f"{size:,}"
-    leading = str(size // 10 ** (digits - 3)) if digits < 4000 else "100"
-    power = str(digits - 1).translate(_SUPERSCRIPTS)
-    return f"{leading[0]}.{leading[1:]} \u00d7 10{power}"
+    if size >= 10**_MOST_DIGITS:
+        return f"over 10{_raised(_MOST_DIGITS)}"
+    digits = str(size)
+    return f"{digits[0]}.{digits[1:3]} \u00d7 10{_raised(len(digits) - 1)}"
 
 
+def _raised(power: int) -> str:
+    return str(power).translate(_SUPERSCRIPTS)
+
+
+_MOST_DIGITS = 4000  # Python refuses to write longer numbers, as they take so long.
 _SUPERSCRIPTS = str.maketrans(
     "0123456789", "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079"
 )
@@ -169,7 +174,7 @@ def time_text(seconds: float) -> str:
         return f"{1000 * seconds:.2g} ms"
     for limit, length, unit in ((100, 1, "s"), (6000, 60, "min"), (172800, 3600, "h")):
         if seconds < limit:
-            return f"{seconds / length:.3g} {unit}".replace(".0 ", " ")
+            return f"{seconds / length:.3g} {unit}"
     return f"{seconds / 86400:.2g} days"
 
 

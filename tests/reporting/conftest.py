@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,57 +16,59 @@ import symnas as sn
 EVIL = "<script>alert(1)</script>"
 
 
-class Tab:
-    """A tab of a headless browser: what a page does, and what it complains about.
-
-    Attributes:
-      complaints: messages on the console, errors, and what the page was forbidden to do.
-      requests: addresses that it asked for, other than its own and data within it.
-    """
+class Browser:
+    """A headless browser, driven from tests that know nothing of coroutines."""
 
     def __init__(self) -> None:
         from choreographer import Browser
 
-        self.complaints: list[str] = []
-        self.requests: list[str] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._browser = Browser(headless=True)
         self._thread.start()
-        self._run(self._begin())
+        self.run(self._browser.open())
 
-    def _run(self, coroutine: Any) -> Any:
+    def run(self, coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(120)
 
-    async def _begin(self) -> None:
-        await self._browser.open()
-        self._tab = await self._browser.create_tab("")
-        for event in (
-            "Runtime.consoleAPICalled",
-            "Runtime.exceptionThrown",
-            "Log.entryAdded",
-            "Page.javascriptDialogOpening",
-        ):
-            self._tab.subscribe(event, self._complain)
-        self._tab.subscribe("Network.requestWillBeSent", self._requested)
+    def new_tab(self) -> Any:
+        return self.run(self._browser.create_tab(""))
+
+    def close(self) -> None:
+        self.run(self._browser.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+class Page:
+    """A page in a tab of its own: what it shows, asks for and complains about.
+
+    Attributes:
+      complaints: messages on the console, errors, dialogs.
+      requests: addresses that it asked for, other than its own and data within it.
+      refused: those of them that its own policy did not let through.
+    """
+
+    def __init__(
+        self, browser: Browser, path: Path, width: int = 1280, scheme: str = "light"
+    ) -> None:
+        self.complaints: list[str] = []
+        self.requests: dict[str, str] = {}
+        self.refused: list[str] = []
+        self._browser, self._url = browser, path.as_uri()
+        self._tab = browser.new_tab()
+        for event, listener in {
+            "Runtime.consoleAPICalled": self._complain,
+            "Runtime.exceptionThrown": self._complain,
+            "Log.entryAdded": self._complain,
+            "Page.javascriptDialogOpening": self._complain,
+            "Network.requestWillBeSent": self._requested,
+            "Network.loadingFailed": self._failed,
+        }.items():
+            browser.run(self._subscribe(event, listener))
         for domain in ("Runtime", "Log", "Page", "Network"):
-            await self._tab.send_command(f"{domain}.enable")
-
-    async def _complain(self, message: Any) -> None:
-        self.complaints.append(str(message))
-
-    async def _requested(self, message: Any) -> None:
-        url = message["params"]["request"]["url"]
-        if url != self._url and not url.startswith(("data:", "blob:")):
-            self.requests.append(url)
-
-    def send(self, command: str, **params: Any) -> Any:
-        answer = self._run(self._tab.send_command(command, params=params))
-        assert "error" not in answer, answer
-        return answer["result"]
-
-    def open(self, path: Path, width: int = 1280, scheme: str = "light") -> None:
-        """Opens a page and waits until its figures are drawn."""
+            self.send(f"{domain}.enable")
         self.send(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -74,14 +76,34 @@ class Tab:
             deviceScaleFactor=1,
             mobile=width < 700,
         )
-        feature = {"name": "prefers-color-scheme", "value": scheme}
-        self.send("Emulation.setEmulatedMedia", features=[feature])
-        self.send("Page.navigate", url="about:blank")
-        self.complaints.clear()
-        self.requests.clear()
-        self._url = path.as_uri()
+        self.prefer(scheme)
         self.send("Page.navigate", url=self._url)
         self.wait("document.documentElement?.dataset.drawn")
+
+    async def _subscribe(self, event: str, listener: Any) -> None:
+        self._tab.subscribe(event, listener)
+
+    async def _complain(self, message: Any) -> None:
+        self.complaints.append(str(message))
+
+    async def _requested(self, message: Any) -> None:
+        url = message["params"]["request"]["url"]
+        if url != self._url and not url.startswith(("data:", "blob:")):
+            self.requests[message["params"]["requestId"]] = url
+
+    async def _failed(self, message: Any) -> None:
+        if message["params"].get("blockedReason") == "csp":
+            self.refused.append(self.requests.pop(message["params"]["requestId"]))
+
+    def send(self, command: str, **params: Any) -> Any:
+        answer = self._browser.run(self._tab.send_command(command, params=params))
+        assert "error" not in answer, answer
+        return answer["result"]
+
+    def prefer(self, scheme: str) -> None:
+        """Sets what the system prefers, 'light' or 'dark'."""
+        feature = {"name": "prefers-color-scheme", "value": scheme}
+        self.send("Emulation.setEmulatedMedia", features=[feature])
 
     def wait(self, condition: str) -> None:
         deadline = time.monotonic() + 60
@@ -97,22 +119,50 @@ class Tab:
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
+    def texts(self, selector: str) -> list[str]:
+        """The texts of all elements that fit."""
+        found = f"document.querySelectorAll({selector!r})"
+        texts: list[str] = self.value(f"Array.from({found}, e => e.textContent)")
+        return texts
+
     def close(self) -> None:
-        self._run(self._browser.close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        self.send("Page.close")
 
 
 @pytest.fixture(scope="session")
-def tab() -> Iterator[Tab]:
+def browser() -> Iterator[Browser]:
     choreographer = pytest.importorskip("choreographer")
     try:
-        tab = Tab()
+        browser = Browser()
     except choreographer.errors.ChromeNotFoundError:
         pytest.skip("there is no Chrome or Chromium to open reports with")
-    yield tab
-    tab.close()
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(scope="module")
+def opened(
+    browser: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Page]]:
+    """Opens the report of a study, and checks what is true of each."""
+    pages: list[Page] = []
+    paths: dict[int, Path] = {}
+
+    def open_report(
+        result: sn.Result, width: int = 1280, scheme: str = "light"
+    ) -> Page:
+        if id(result) not in paths:
+            paths[id(result)] = tmp_path_factory.mktemp("report") / "report.html"
+            result.report(paths[id(result)])
+        pages.append(Page(browser, paths[id(result)], width, scheme))
+        assert pages[-1].complaints == []
+        assert pages[-1].requests == {}
+        assert pages[-1].value("document.documentElement.scrollWidth <= innerWidth")
+        return pages[-1]
+
+    yield open_report
+    for page in pages:
+        page.close()
 
 
 @pytest.fixture(scope="session")
