@@ -124,6 +124,8 @@ def _module(name: str, text: str) -> Any:
                 f"installed.{hint}"
             ) from None
         raise ValueError(f"{name} cannot be imported: {error}.") from error
+    except SyntaxError as error:  # Its message tells the place.
+        raise ValueError(f"{name} cannot be imported: SyntaxError: {error}.") from error
     except Exception as error:  # The code of the user.
         place = traceback.extract_tb(error.__traceback__)[-1]
         raise ValueError(

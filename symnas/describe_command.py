@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import math
 import re
 import sys
@@ -21,7 +20,7 @@ from symnas.algorithm_text import settings_of
 from symnas.command_target import space_of
 from symnas.description import describe
 from symnas.progress import short
-from symnas.search_command import Json, Space
+from symnas.search_command import Json, Space, print_json
 from symnas.space import SearchSpace, literal
 
 _MOST_CHOICES = 12  # That are shown of a decision.
@@ -43,7 +42,7 @@ def list_spaces(as_json: Json = False) -> None:
             }
         )
     if as_json:
-        typer.echo(json.dumps(rows, indent=1))
+        print_json(rows)
         return
     table = _table("space", "examples", "decisions", "what it is, and its source")
     for row in rows:
@@ -71,7 +70,7 @@ def list_algorithms(as_json: Json = False) -> None:
             }
         )
     if as_json:
-        typer.echo(json.dumps(rows, indent=1, default=repr))
+        print_json(rows)
         return
     table = _table("algorithm", "what it is, its defaults and its source")
     for row in rows:
@@ -98,9 +97,7 @@ def describe_space(
     genotype = found.random(np.random.default_rng(seed), 1)[0]
     example = _example(found, genotype)
     if as_json:
-        typer.echo(
-            json.dumps(_to_json(found, genotype, example), indent=1, default=repr)
-        )
+        print_json(_to_json(found, genotype, example))
         return
     console = Console()
     size = _size(None if found.size == math.inf else found.size, found.size_is_exact)

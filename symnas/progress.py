@@ -96,7 +96,8 @@ class Progress:
         now = time.perf_counter()
         if now - self._shown < (_REFRESH if live else _LINES):
             return
-        if self._total is not None and len(self._result.trials) >= self._total:
+        proposed = len(self._result.trials)
+        if not self._running and self._total is not None and proposed >= self._total:
             return  # The end is shown by `__exit__`.
         self._shown = now
         self._news = self._look()

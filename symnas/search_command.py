@@ -18,6 +18,7 @@ from symnas.algorithm_text import algorithm_from_text
 from symnas.command_errors import INTERRUPTED
 from symnas.command_target import function_of, space_of
 from symnas.environment import without_password
+from symnas.json_values import json_value
 from symnas.progress import results_table
 from symnas.result import Result
 from symnas.searching import search
@@ -239,7 +240,7 @@ def _run(
     if report is not None:
         result.report(report)
     if as_json:
-        typer.echo(json.dumps(outcome(result), indent=1, default=repr))
+        print_json(outcome(result))
     elif result.num_completed:
         Console().print(results_table(result))
     if progress != "quiet":
@@ -262,6 +263,11 @@ def _next_step(result: Result, storage: str, report: Path | None) -> str:
     if report is not None:
         return f"Wrote {report}."
     return f"To see it: symnas report {name}{here}"
+
+
+def print_json(value: Any) -> None:
+    """Writes a value for programs; what JSON does not have is written as text."""
+    typer.echo(json.dumps(json_value(value), indent=1, allow_nan=False))
 
 
 def outcome(result: Result) -> dict[str, Any]:

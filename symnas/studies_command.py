@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +14,14 @@ from rich.text import Text
 
 from symnas.command_target import space_of
 from symnas.progress import results_table
-from symnas.search_command import STORAGE, Json, Storage, known_study, outcome
+from symnas.search_command import (
+    STORAGE,
+    Json,
+    Storage,
+    known_study,
+    outcome,
+    print_json,
+)
 from symnas.storage import delete_study, list_studies, load_study
 
 app = typer.Typer(help="What is kept in a store of studies.", no_args_is_help=True)
@@ -32,7 +38,7 @@ def show_all(storage: Storage = STORAGE, as_json: Json = False) -> None:
         rows = [
             vars(study) | {"created": study.created.isoformat()} for study in studies
         ]
-        typer.echo(json.dumps(rows, indent=1))
+        print_json(rows)
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("study", "begun", "ended trials", "objectives", "algorithm"):
@@ -60,8 +66,7 @@ def show_one(
     known_study(study, storage)
     result = load_study(storage, study)
     if as_json:
-        found = outcome(result) | {"environment": result.environment}
-        typer.echo(json.dumps(found, indent=1, default=repr))
+        print_json(outcome(result) | {"environment": result.environment})
         return
     console = Console()
     console.print(results_table(result, top))

@@ -45,6 +45,10 @@ def broken(model):
     raise RuntimeError("no such file <b>")
 
 
+def with_nan(model):
+    return {"reward": 1.0, "loss": float("nan")}
+
+
 def slow(example):
     time.sleep(0.05)
     return example["x"]
@@ -63,13 +67,14 @@ class Trainer:
 @pytest.fixture(autouse=True)
 def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder of the user, with a model, as the current one."""
-    for name in ("user_model", "broken_model", "quitting_model"):
+    for name in ("user_model", "broken_model", "mistyped_model", "quitting_model"):
         sys.modules.pop(name, None)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
     (tmp_path / "user_model.py").write_text(MODEL)
     (tmp_path / "broken_model.py").write_text("import user_model\n\nx = 1 / 0\n")
+    (tmp_path / "mistyped_model.py").write_text("space = (\n")
     (tmp_path / "quitting_model.py").write_text("import sys\nsys.exit(3)\n")
 
 
@@ -114,6 +119,14 @@ def test_the_outcome_as_json():
     shown = json.loads(run("studies", "show", "space", "--json"))
     assert shown["best"] == found["best"]
     assert shown["environment"]["num_examples"] == 100
+
+
+def test_json_has_no_nan():
+    run(
+        "search", "user_model:space", "--evaluate", "user_model:with_nan", "--json"
+    )  # fmt: skip
+    shown = run("studies", "show", "space", "--json")
+    assert json.loads(shown)["best"]["metrics"] == {"reward": 1.0, "loss": "nan"}
 
 
 def test_a_second_search_gets_a_name_of_its_own():
@@ -177,6 +190,7 @@ def test_a_search_of_failures_says_so_and_exits_with_1():
         (("describe", "broken_model:x"), "ZeroDivisionError: division by zero"),
         (("describe", "broken_model:x"), "broken_model.py, line 3"),
         (("describe", "quitting_model:x"), "exit code 3"),
+        (("describe", "mistyped_model:x"), "SyntaxError: '(' was never closed (mistyped_"),
         ((*SEARCH[:3], "evaluate"), "--evaluate must be module:name"),
         ((*SEARCH[:3], "user_model:pair"), "takes (model, data)"),
         ((*SEARCH[:3], "user_model:number"), "user_model:number is 3"),

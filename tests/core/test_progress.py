@@ -160,3 +160,25 @@ def test_several_objectives_show_the_pareto_front():
     )
     assert len(result.pareto_front()) == 9
     assert results_table(result).row_count == 5
+
+
+def test_a_notebook_shows_one_display_that_changes():
+    pytest.importorskip("ipykernel", reason="notebooks need ipykernel")
+    client = pytest.importorskip("nbclient", reason="notebooks need nbclient")
+    from nbformat import v4
+
+    code = """
+import time, symnas as sn
+
+def evaluate(example):
+    time.sleep(0.1)
+    return example["x"]
+
+sn.search({"x": sn.floatv(0.0, 1.0)}, evaluate, "random", 9, seed=0)
+"""
+    notebook = v4.new_notebook(cells=[v4.new_code_cell(code)])
+    client.NotebookClient(notebook, kernel_name="python3", timeout=300).execute()
+    shown = [output.get("data", {}) for output in notebook.cells[0].outputs]
+    displays = [data["text/html"] for data in shown if "text/html" in data]
+    assert len(displays) == 1
+    assert "9/9 trials, best 0." in displays[0] and "█" in displays[0]
