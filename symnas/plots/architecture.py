@@ -23,7 +23,7 @@ _TITLE = 24.0
 _COLUMN = 350.0  # A drawing is no wider without need, so that it fits a phone.
 _LONGEST_LINE = 34  # Characters.
 _MOST_LINES = 2
-_MOST_LINES_OF_CODE = 20
+_MOST_LINES_OF_CODE = 32
 
 _INK = "#22272e"  # On boxes, which are light on any page.
 _GREY = "#808080"  # On the page itself, be it dark or light.
@@ -161,7 +161,8 @@ def _box(label: str, data: Mapping[str, Any], width: float) -> _Box:
     times = f" x {data['times']}" if data.get("times", 1) > 1 else ""
     if data.get("inner") is not None:
         inner = _panel("", data["inner"], width - 2 * _PADDING)
-        lines = _cut(label + times, 1)
+        lines = [(line + times).strip() for line in _cut(label, 1) or [""]]
+        lines = [line for line in lines if line]
         wide = max(inner.width, style.text_width(lines[0]) if lines else 0.0)
         top = _TITLE if lines else _PADDING
         size = (wide + 2 * _PADDING, inner.height + top + _PADDING)
@@ -223,7 +224,7 @@ class _Drawing:
             self.panel(box.inner, x - box.inner.width / 2, inside)
             return
         if not faint:
-            fill = self._color(box.data.get("kind"))
+            fill = self._color(None if "code" in box.data else box.data.get("kind"))
             line = {**line, "width": 1 if open_ else 0}
             self.shapes.append(
                 {"type": "rect", **ends, "line": line, "fillcolor": fill}

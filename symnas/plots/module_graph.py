@@ -24,8 +24,8 @@ _HEAD, _TAIL = 40, 19  # Of a longer chain.
 _LONGEST_PERIOD = 8  # Of layers that repeat together.
 _LONGEST_HOVER = 1500
 
-# Steps between layers that only look at shapes or pick one of several outputs.
-_UNSEEN = frozenset(("getitem", "getattr", "size", "dim", "shape", "contiguous"))
+_LOOKS = frozenset(("getattr", "size", "dim", "numel"))  # At shapes: no data flows.
+_UNSEEN = frozenset(("getitem", "contiguous"))  # It flows through them as it is.
 
 
 def of_module(module: torch.nn.Module) -> nx.MultiDiGraph:
@@ -99,22 +99,27 @@ def _module_graph(module: torch.nn.Module, depth: int) -> nx.MultiDiGraph:
     flow = None if isinstance(module, _CONTAINERS) else _flow(module, depth)
     if flow is not None:
         return _folded(flow)
-    boxes = [_module_box(m, name, depth) for name, m in module.named_children()]
+    boxes = [_module_box(m, name, depth) for name, m in _children(module)]
     return _stack(_repeats(boxes, _stack))
 
 
 def _opens(module: torch.nn.Module) -> bool:
     """Whether it has parts to show; layers of torch are shown whole."""
-    if not any(True for _ in module.children()):
+    if not _children(module):
         return False
     containers = (torch.nn.Sequential, *_CONTAINERS)
     ours = isinstance(module, containers) or "Transformer" in type(module).__name__
     return ours or not type(module).__module__.startswith("torch.nn.")
 
 
+def _children(module: torch.nn.Module) -> list[tuple[str, torch.nn.Module]]:
+    """All of them; `named_children` leaves out those that stand in a second place."""
+    return [(k, child) for k, child in module._modules.items() if child is not None]
+
+
 def _links(module: torch.nn.Sequential, path: str, depth: int) -> Iterator[Box]:
     """The boxes of a chain; chains in it that have no name of their own join in."""
-    for name, child in module.named_children():
+    for name, child in _children(module):
         inside = f"{path}.{name}" if path else name
         plain = type(child) is torch.nn.Sequential and name.isdecimal()
         if plain and depth and len(child):
@@ -212,7 +217,11 @@ def _flow(module: torch.nn.Module, depth: int) -> nx.MultiDiGraph | None:
             child = module.get_submodule(str(node.target))
             box = _module_box(child, str(node.target), depth)
         elif node.op in ("call_function", "call_method"):
-            box = {"label": _function(node), "kind": None, "unseen": _is_unseen(node)}
+            box = {
+                "label": _function(node),
+                "kind": None,
+                "unseen": _name(node) in _LOOKS | _UNSEEN,
+            }
         elif node.op in ("placeholder", "output"):
             # With one input and one output the ends of the drawing say as much.
             box = {"label": str(node.target), "kind": None}
@@ -220,8 +229,8 @@ def _flow(module: torch.nn.Module, depth: int) -> nx.MultiDiGraph | None:
         else:
             box = {"label": str(node.target), "kind": None, "unseen": True}
         graph.add_node(node, **box)
-        for source in node.all_input_nodes:
-            graph.add_edge(source, node)
+        if _name(node) not in _LOOKS:
+            graph.add_edges_from((source, node) for source in node.all_input_nodes)
     end = next(node for node in graph if node.op == "output")
     used = nx.ancestors(graph, end) | {end}
     for node in list(graph):
@@ -232,17 +241,17 @@ def _flow(module: torch.nn.Module, depth: int) -> nx.MultiDiGraph | None:
     return nx.MultiDiGraph(graph) if len(graph) else None
 
 
-def _is_unseen(node: torch.fx.Node) -> bool:
-    name = getattr(node.target, "__name__", str(node.target))
-    return name in _UNSEEN
+def _name(node: torch.fx.Node) -> str:
+    return getattr(node.target, "__name__", str(node.target))
 
 
 def _function(node: torch.fx.Node) -> str:
     """A call of a function as one would write it, without the tensors."""
-    name = getattr(node.target, "__name__", str(node.target)).strip("_")
+    name = _name(node).strip("_")
     rest = node.args if node.op == "call_function" else node.args[1:]
     shown = [repr(a) for a in rest if not _has_nodes(a)]
-    shown += [f"{k}={a!r}" for k, a in node.kwargs.items() if not _has_nodes(a)]
+    named = {k: a for k, a in node.kwargs.items() if k != "inplace"}
+    shown += [f"{k}={a!r}" for k, a in named.items() if not _has_nodes(a)]
     symbol = {"add": "+", "iadd": "+", "mul": "x", "imul": "x", "sub": "-"}.get(name)
     if symbol and not shown:
         return symbol
@@ -272,7 +281,7 @@ def _symbolic_box(node: Any, depth: int) -> Box:
     decision = isinstance(node, hyper.HyperValue)
     name = describe(node, width=None).partition("(")[0]
     if not parts or not depth:
-        box = {"label": name, "code": describe(node, width=38), "kind": name}
+        box = {"label": name, "code": describe(node, width=46), "kind": name}
         return {**box, "open": decision, "closed": bool(parts)}
     boxes = [_symbolic_box(part, depth - 1) for part in parts]
     if decision:
