@@ -149,9 +149,9 @@ def _panel(title: str, graph: nx.DiGraph, width: float) -> _Panel:
     }
     sizes = {node: (box.width, box.height) for node, box in boxes.items()}
     placed = layered.place(drawn, sizes, min(width, _COLUMN))
-    edges = {(s, t, k): data for s, t, k, data in drawn.edges(keys=True, data=True)}
-    if drawn.graph["form"] == "stack":
-        edges = {}
+    edges: dict[Hashable, Mapping[str, Any]] = {}
+    if drawn.graph["form"] != "stack":
+        edges = {tuple(edge): data for *edge, data in drawn.edges(keys=True, data=True)}
     top = _TITLE if title else 0.0
     wide = max(placed.width, style.text_width(title))
     return _Panel(title, boxes, edges, placed, wide, placed.height + top)

@@ -7,7 +7,7 @@ import inspect
 import itertools
 import re
 import warnings
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import networkx as nx
@@ -121,8 +121,8 @@ def _links(module: torch.nn.Sequential, path: str, depth: int) -> Iterator[Box]:
     """The boxes of a chain; chains in it that have no name of their own join in."""
     for name, child in _children(module):
         inside = f"{path}.{name}" if path else name
-        plain = type(child) is torch.nn.Sequential and name.isdecimal()
-        if plain and depth and len(child):
+        nameless = name.isdecimal() and depth > 0
+        if nameless and type(child) is torch.nn.Sequential and len(child):
             yield from _links(child, inside, depth)
         else:
             yield _module_box(child, inside, depth)
@@ -152,30 +152,34 @@ def _cut(text: str) -> str:
 def _described(module: torch.nn.Module) -> str:
     """What one would write to make it, without what is as by default."""
     kind = type(module)
-    parameters = inspect.signature(kind.__init__).parameters
-    named = [p for p in list(parameters.values())[1:] if p.kind is not p.VAR_KEYWORD]
-    required = [p.name for p in named if p.default is p.empty]
-    shown: list[str] = []
-    written: set[str] = set()
-    for item in _items(module.extra_repr()):
-        name, equals, value = item.partition("=")
-        known = parameters.get(name) if equals else None
-        written.add(name)
-        if known is not None and repr(known.default) == value:
-            continue
-        value = re.sub(r"\((\d+)(?:, \1)+\)", r"\1", value)  # (3, 3) is written 3.
-        value = re.sub(r"\d+\.\d{4,}", lambda found: f"{float(found[0]):.4g}", value)
-        if known is not None and repr(known.default) == value:
-            continue
-        shown.append(value if name in required else f"{name}{equals}{value}")
-    if not written:
-        for parameter in named:
-            value = vars(module).get(parameter.name)
-            basic = isinstance(value, (bool, int, float, str))
-            if basic and value != parameter.default:
-                known = parameter.name in required
-                shown.append(repr(value) if known else f"{parameter.name}={value!r}")
-    return f"{kind.__name__}({', '.join(shown)})" if shown else kind.__name__
+    parameters = dict(inspect.signature(kind.__init__).parameters)
+    arguments = [
+        _argument(*item.partition("="), parameters)
+        for item in _items(module.extra_repr())
+    ]
+    if not arguments:
+        # It says nothing, so what it keeps under the names of its parameters does.
+        arguments = [
+            _argument(name, "=", repr(value), parameters)
+            for name in parameters
+            if isinstance(value := vars(module).get(name), (bool, int, float, str))
+        ]
+    shown = ", ".join(filter(None, arguments))
+    return f"{kind.__name__}({shown})" if shown else kind.__name__
+
+
+def _argument(
+    name: str, equals: str, value: str, parameters: Mapping[str, inspect.Parameter]
+) -> str:
+    """`name=value` as short as it can be written; nothing for a default."""
+    default = parameters[name].default if name in parameters and equals else name
+    alike = re.sub(r"\((\d+)(?:, \1)+\)", r"\1", value)  # (3, 3) can be written 3.
+    if repr(default) in (value, alike):
+        return ""
+    if default is inspect.Parameter.empty:
+        name = equals = ""  # It is required, so its place says which it is.
+    short = re.sub(r"\d+\.\d{4,}", lambda found: f"{float(found[0]):.4g}", alike)
+    return f"{name}{equals}{short}"
 
 
 def _items(text: str) -> list[str]:
