@@ -14,7 +14,7 @@ import torch
 from symnas.constructors import symbolic
 from symnas.export.onnx_file import to_onnx
 from symnas.export.python_code import to_python
-from symnas.export.torch_program import to_torch_export
+from symnas.export.torch_program import check, to_torch_export
 from symnas.export.weights import from_safetensors, to_safetensors
 from symnas.seeding import generators_restored
 from symnas.serialization import from_json, to_json
@@ -46,6 +46,9 @@ def save(
     Returns:
       The files that were written.
 
+    Raises:
+      ValueError: the model does not take `inputs`.
+
     Example:
 
     >>> import symnas as sn, tempfile, torch
@@ -53,6 +56,7 @@ def save(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     print([path.name for path in sn.export.save(model, folder)])
     ...     loaded = sn.export.load(folder)
+    ['weights.safetensors', 'description.json', 'model.py']
     >>> torch.equal(loaded(torch.ones(4)), model(torch.ones(4)))
     True
     """
@@ -61,6 +65,8 @@ def save(
             "What can be exported are modules, got "
             f"{str(model)[:200]!r} of type {type(model).__name__}."
         )
+    if inputs is not None:
+        check(model, inputs)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for name in (DESCRIPTION, CODE, WEIGHTS, ONNX, PROGRAM):
@@ -81,7 +87,8 @@ def save(
             write(folder / name)
         except Exception as error:
             (folder / name).unlink(missing_ok=True)
-            warnings.warn(f"{name} was not written: {error}", stacklevel=2)
+            reason = f"{str(error).strip()[:500]} ({type(error).__name__})"
+            warnings.warn(f"{name} was not written: {reason}", stacklevel=2)
         else:
             written.append(folder / name)
     return written
@@ -113,6 +120,14 @@ def load(folder: str | os.PathLike[str], allow: Sequence[Any] = ()) -> torch.nn.
 
     Raises:
       ValueError: the description names something else, or the weights do not fit.
+
+    Example:
+
+    >>> import symnas as sn, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = sn.export.save(sn.nn.Linear(4, 2), folder)
+    ...     print(sn.export.load(folder))
+    Linear(in_features=4, out_features=2, bias=True)
     """
     folder = Path(folder)
     description = folder / DESCRIPTION

@@ -27,6 +27,14 @@ def to_onnx(model: torch.nn.Module, path: str | os.PathLike[str], inputs: Any) -
 
     Raises:
       ImportError: onnx or onnxscript is missing.
+
+    Example:
+
+    >>> import onnx, symnas as sn, tempfile, torch
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     sn.export.to_onnx(sn.nn.Linear(4, 2), f"{folder}/model.onnx", torch.zeros(2, 4))
+    ...     print([item.name for item in onnx.load(f"{folder}/model.onnx").graph.input])
+    ['input']
     """
     if not all(map(importlib.util.find_spec, ("onnx", "onnxscript"))):
         raise ImportError("ONNX needs onnx and onnxscript: pip install 'symnas[onnx]'.")

@@ -141,7 +141,7 @@ class _Code:
         return self._items(f"{type(value).__name__}([", items, "])", where)
 
     def _leaf(self, value: Any, where: str) -> Document:
-        if isinstance(value, enum.Enum):
+        if isinstance(value, enum.Enum) and value.name in type(value).__members__:
             return _text(f"{self.name(type(value), where)}.{value.name}")
         if isinstance(value, (np.integer, np.floating, np.bool_)):
             value = value.item()
@@ -176,8 +176,8 @@ class _Code:
         if isinstance(value, type) or callable(value):
             return _text(self.name(value, where))
         raise TypeError(
-            f"{value!r} of type {type(value).__name__}{_at(where)} cannot be written as "
-            "code. Pass numbers, strings or what is made by a symbolized class."
+            f"{repr(value)[:200]} of type {type(value).__name__}{_at(where)} cannot be "
+            "written as code. Pass numbers, strings or what is made by a symbolized class."
         )
 
     def name(self, target: Any, where: str) -> str:

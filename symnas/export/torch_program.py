@@ -42,9 +42,29 @@ def to_torch_export(
         torch.export.save(exported, path)
 
 
+def check(model: torch.nn.Module, inputs: Any) -> None:
+    """Raises `ValueError` if a copy of the model does not run on the inputs."""
+    with generators_restored(), torch.no_grad():
+        try:
+            copy.deepcopy(model).eval()(*_arguments(inputs))
+        except Exception as error:
+            raise ValueError(f"The model does not take `inputs`: {error}") from error
+
+
+def _arguments(inputs: Any) -> tuple[Any, ...]:
+    if isinstance(inputs, torch.Tensor):
+        return (inputs,)
+    if isinstance(inputs, (tuple, list)):
+        return tuple(inputs)
+    raise TypeError(
+        "`inputs` must be a tensor, or a tuple of what the model takes, got "
+        f"{str(inputs)[:200]} of type {type(inputs).__name__}."
+    )
+
+
 def program(model: torch.nn.Module, inputs: Any) -> torch.export.ExportedProgram:
     """The program of a copy of the model."""
-    arguments = (inputs,) if isinstance(inputs, torch.Tensor) else tuple(inputs)
+    arguments = _arguments(inputs)
     batches = tuple(
         {0: torch.export.Dim.AUTO}
         if isinstance(item, torch.Tensor) and item.ndim

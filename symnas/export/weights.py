@@ -44,6 +44,16 @@ def from_safetensors(model: torch.nn.Module, path: str | os.PathLike[str]) -> No
 
     Raises:
       ValueError: the file is of another kind, or belongs to another model.
+
+    Example:
+
+    >>> import symnas as sn, tempfile, torch
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     sn.export.to_safetensors(torch.nn.Linear(4, 2), f"{folder}/weights.safetensors")
+    ...     sn.export.from_safetensors(torch.nn.Linear(4, 3), f"{folder}/weights.safetensors")
+    Traceback (most recent call last):
+        ...
+    ValueError: The weights in ...weights.safetensors' do not fit this Linear: ...
     """
     try:
         stored = load_file(path)

@@ -256,7 +256,7 @@ class _Drawing:
         size: Point | None = None,
         bold: bool = False,
     ) -> None:
-        shown = style.escaped(text).replace("  ", "\N{NO-BREAK SPACE}" * 2)
+        shown = style.escaped(text)
         note = {"x": x, "y": y, "text": f"<b>{shown}</b>" if bold else shown}
         note |= {"showarrow": False, "font": {"size": 12, "color": color}}
         if hover:

@@ -4,6 +4,7 @@ import collections
 import functools
 import math
 import random
+import re
 import runpy
 import sys
 import tempfile
@@ -105,6 +106,15 @@ def test_a_missing_extra_is_named(tmp_path, monkeypatch):
 def test_only_modules_are_exported(example, tmp_path):
     with pytest.raises(TypeError, match="What can be exported are modules"):
         sn.export.save(example, tmp_path)
+
+
+def test_inputs_that_the_model_does_not_take_are_refused_first(tmp_path):
+    model = nn.Linear(4, 2)
+    with pytest.raises(ValueError, match="The model does not take `inputs`: mat1 and"):
+        sn.export.save(model, tmp_path, torch.rand(2, 5))
+    with pytest.raises(TypeError, match="`inputs` must be a tensor, or a tuple"):
+        sn.export.to_torch_export(model, tmp_path / "model.pt2", {"x": 1})
+    assert not list(tmp_path.iterdir())
 
 
 # --- weights ----------------------------------------------------------------------
@@ -240,6 +250,10 @@ def local_function():
         (lambda: torch.nn.Linear(2, 2), r"<Linear instance>.* it holds data"),
         (lambda: sn.share([1]), r"share.* it is an object of this process"),
         (lambda: Path("x"), r"PosixPath\('x'\) of type PosixPath"),
+        (
+            lambda: re.IGNORECASE | re.MULTILINE,
+            r"of type RegexFlag at `\[0\]\[1\]` cannot be written",
+        ),
     ],
 )
 def test_what_no_code_can_make_is_named(make, message, blocks):
