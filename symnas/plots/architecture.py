@@ -262,8 +262,9 @@ class _Drawing:
         if hover:
             note["hovertext"] = style.escaped(str(hover))
         if size is not None:  # So that all of the box answers to the mouse.
-            note |= {"width": size[0] - 2, "height": size[1] - 2}
-            note["align"] = "left" if shown.count("<br>") > 1 else "center"
+            code = shown.count("<br>") > 1
+            note |= {"width": size[0] - (18 if code else 2), "height": size[1] - 2}
+            note["align"] = "left" if code else "center"
         self.notes.append(note)
 
     def _arrow(self, points: list[Point], data: Mapping[str, Any]) -> None:
