@@ -11,7 +11,7 @@ INSTALLS = .venv/demo.stamp .venv/test.stamp .venv/perf.stamp wheel
 $(INSTALLS): export PIP_CONSTRAINT = constraints.txt
 $(INSTALLS): export PIP_BUILD_CONSTRAINT = constraints.txt
 
-.PHONY: demo test perf lint types wheel install clean
+.PHONY: demo test perf lint types docs wheel install clean
 
 demo: .venv/demo.stamp
 	$(BIN)/symnas demo
@@ -28,6 +28,10 @@ lint: install
 
 types: install
 	$(BIN)/mypy
+
+# Into `site/`: open site/index.html. The variable silences a notice of the theme's makers.
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 wheel: install
 	$(BIN)/python -m build --wheel
@@ -49,4 +53,4 @@ install: .venv/test.stamp
 	touch $@
 
 clean:
-	rm -rf .venv build dist *.egg-info
+	rm -rf .venv build dist site *.egg-info

@@ -1,9 +1,11 @@
-"""Algorithms written as text: `tpe`, `reinforce.nas_bench_201`, `tpe(num_startup=20)`."""
+"""Algorithms written as text: `tpe`, `reinforce.nas_bench_201`, `tpe(num_startup=20)`,
+and as they print: `TPE(num_startup=20)`."""
 
 from __future__ import annotations
 
 import ast
 import difflib
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from symnas.algorithm import Algorithm
@@ -19,6 +21,8 @@ def algorithm_from_text(text: str) -> Algorithm:
 
     >>> algorithm_from_text("regularized_evolution(population_size=50)").population_size
     50
+    >>> algorithm_from_text("RegularizedEvolution(population_size=50)").tournament_size
+    25
     >>> algorithm_from_text("regularized_evolution.nas_bench_201").population_size
     10
     """
@@ -31,7 +35,15 @@ def algorithm_from_text(text: str) -> Algorithm:
             raise ValueError(f"`{name}` has no setting '{setting}'. {there}")
         made: Algorithm = getattr(kind, setting)()
         return made
-    known = [str(key) for key in kind.__schema__.fields]
+    check_fields(name, fields, [str(key) for key in kind.__schema__.fields])
+    try:
+        return kind(**fields)
+    except TypeError as error:
+        raise ValueError(f"{text!r}: {error}") from None
+
+
+def check_fields(name: str, fields: Iterable[str], known: Sequence[str]) -> None:
+    """Raises `ValueError` for a field that is not known."""
     for field in fields:
         if field not in known:
             near = difflib.get_close_matches(field, known, n=1, cutoff=0.4)
@@ -39,10 +51,6 @@ def algorithm_from_text(text: str) -> Algorithm:
             raise ValueError(
                 f"`{name}` has no field `{field}`. {hint}It has {', '.join(known)}."
             )
-    try:
-        return kind(**fields)
-    except TypeError as error:
-        raise ValueError(f"{text!r}: {error}") from None
 
 
 def settings_of(kind: type[Algorithm]) -> list[str]:
@@ -60,6 +68,9 @@ def _kind(name: str) -> type[Algorithm]:
     names = algorithms.by_name()
     if name in names:
         return names[name]
+    for kind in names.values():
+        if kind.__name__ == name:  # As it prints.
+            return kind
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
     hint = f"Did you mean {' or '.join(map(repr, close))}? " if close else ""
     raise ValueError(

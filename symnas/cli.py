@@ -8,20 +8,25 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from symnas import __version__, compare_command, data_command, score_command
-from symnas.compare_command import INTERRUPTED
+from symnas import (
+    __version__,
+    compare_command,
+    data_command,
+    describe_command,
+    score_command,
+    search_command,
+    studies_command,
+)
+from symnas.command_errors import INTERRUPTED, OneLineErrors
 
 app = typer.Typer(
+    cls=OneLineErrors,
     help="Symbolic AutoML for PyTorch: turn ordinary model code into a search space, "
     "and search it.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="markdown",  # Reflows the paragraphs of docstrings.
     pretty_exceptions_enable=False,
 )
-app.add_typer(data_command.app, name="data")
-app.command("compare")(compare_command.compare_algorithms)
-app.command("score")(score_command.score_networks)
 
 
 def _print_version(wanted: bool) -> None:
@@ -40,6 +45,9 @@ def _options(
             is_eager=True,
             help="Show the version and exit.",
         ),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error.")
     ] = False,
 ) -> None:
     pass
@@ -74,6 +82,18 @@ def demo(
     except KeyboardInterrupt:
         console.print("\nInterrupted.")
         raise typer.Exit(INTERRUPTED) from None
+
+
+app.command("search")(search_command.search_space)
+app.command("resume")(search_command.resume_study)
+app.command("report")(studies_command.write_report)
+app.add_typer(studies_command.app, name="studies")
+app.command("describe")(describe_command.describe_space)
+app.command("spaces")(describe_command.list_spaces)
+app.command("algorithms")(describe_command.list_algorithms)
+app.command("score")(score_command.score_networks)
+app.command("compare")(compare_command.compare_algorithms)
+app.add_typer(data_command.app, name="data")
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 from rich import box
@@ -16,6 +16,7 @@ from rich.table import Table
 from symnas.algorithm import Algorithm
 from symnas.algorithm_text import algorithm_from_text
 from symnas.benchmarks import Comparison, Score, compare
+from symnas.command_errors import INTERRUPTED, fail
 from symnas.data_command import BENCHMARKS, known_table
 
 DEFAULT = (
@@ -28,7 +29,6 @@ DEFAULT = (
     "differential_evolution",
     "nsga2",
 )
-INTERRUPTED = 130  # What shells report for a command that Ctrl-C has ended.
 
 
 def compare_algorithms(
@@ -181,9 +181,3 @@ def _write(comparison: Comparison, folder: Path, errors: Console) -> None:
     except (ImportError, RuntimeError) as error:
         errors.print(f"No regret.png: {error}", markup=False)
     errors.print(f"Wrote {written} to {folder}.", markup=False)
-
-
-def fail(message: str) -> NoReturn:
-    """Ends a command with a line that says why."""
-    typer.echo(message, err=True)
-    raise typer.Exit(2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
@@ -18,6 +18,7 @@ from symnas.benchmarks import (
     locations,
     table_file,
 )
+from symnas.command_errors import fail
 
 app = typer.Typer(
     help="Tables of trained architectures. Nothing is downloaded: `list` names the files "
@@ -92,7 +93,7 @@ def import_table(
     try:
         path = BENCHMARKS[name].convert(source, output, partial=partial, curves=curves)
     except (OSError, ValueError) as error:
-        _fail(str(error))
+        fail(str(error))
     typer.echo(f"Wrote {path} ({path.stat().st_size / 1e6:,.1f} MB).")
 
 
@@ -115,11 +116,6 @@ def verify_tables(names: Names = None, partial: Partial = False) -> None:
         for check in checks:
             typer.echo(f"  ok: {check}")
     if not names and not there:
-        _fail("There are no tables to verify; `symnas data list` shows what to get.")
+        fail("There are no tables to verify; `symnas data list` shows what to get.")
     if failed:
         raise typer.Exit(1)
-
-
-def _fail(message: str) -> NoReturn:
-    typer.echo(message, err=True)
-    raise typer.Exit(1)

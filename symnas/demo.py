@@ -162,7 +162,7 @@ def run(seed: int, examples: int, output: Path, console: Console) -> None:
         results[name] = result = search(algorithm, examples, seed)
         if result.num_completed:
             say(results_table(result))
-        if result.why_stopped == "interrupted by the user":
+        if result.interrupted:
             raise KeyboardInterrupt
     say("\nbest validation accuracy", style="bold")
     say(_race(results, examples))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from array import array
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -22,19 +23,24 @@ class Record:
 
     Attributes:
       why_stopped: why nothing more is proposed; None while the search goes on.
+      name: of the study in its store.
+      created: when the study was begun, in seconds since the epoch.
     """
 
     seed: int
+    name: str | None = None
     inner: Mapping[int, Sequence[Record]] = MappingProxyType({})
 
     def __init__(self, space: SearchSpace, objectives: Objectives) -> None:
         self.space = space
         self.objectives = objectives
         self.why_stopped: str | None = None
+        self.created = time.time()
         self._no_rewards = [math.nan] * len(objectives)
         self._genes: array[Any] = array(_typecode(space.layout))
         self._rewards = array("d")  # All maximised.
         self._status = array("B")
+        self._begun = array("d")
         self._seconds = array("f")
         self._extras: dict[int, dict[str, Any]] = {}  # Of those few that have some.
         self._budgets: dict[int, int] = {}
@@ -44,11 +50,12 @@ class Record:
 
     # --- writing ------------------------------------------------------------------------
 
-    def add(self, row: list[float], budget: int | None = None) -> int:
-        """Adds a trial that is pending; returns its id."""
+    def add(self, row: list[float], budget: int | None, begun: float) -> int:
+        """Adds a trial that is pending since `begun`; returns its id."""
         self._genes.extend(row if self._genes.typecode == "d" else map(int, row))
         self._rewards.extend(self._no_rewards)
         self._status.append(PENDING)
+        self._begun.append(begun)
         self._seconds.append(math.nan)
         if budget is not None:
             self._budgets[len(self._status)] = budget
@@ -110,12 +117,14 @@ class Record:
             genotype=tuple(row),
             metrics={**extras.get("metrics", {}), **named},
             measurements=tuple(measured),
+            begun=self._begun[i],
             seconds=self._seconds[i],
             seed=self.trial_seed(trial_id),
             error=extras.get("error"),
             metadata=dict(extras.get("metadata", {})),
             stopped_early=extras.get("stopped_early", False),
             budget=self.budget(trial_id),
+            worker=self.worker(trial_id),
         )
 
     def rewards(self) -> NDArray[np.float64]:
@@ -124,6 +133,27 @@ class Record:
 
     def statuses(self) -> NDArray[np.uint8]:
         return np.array(self._status)
+
+    def begun(self) -> NDArray[np.float64]:
+        """(n,), when trials began, in seconds since the epoch."""
+        return np.array(self._begun)
+
+    def seconds(self) -> NDArray[np.float32]:
+        """(n,), from the proposal to the result, NaN for trials without one."""
+        return np.array(self._seconds)
+
+    def worker(self, trial_id: int) -> str:
+        """The process whose loop ran a trial; '' if that is not known."""
+        return ""
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """The algorithm, the command, the machine and the versions of a search."""
+        return {}
+
+    def status(self, trial_id: int) -> int:
+        """The status of a trial, as an index of `STATUSES`."""
+        return self._status[trial_id - 1]
 
     def is_pending(self, trial_id: int) -> bool:
         return self._status[trial_id - 1] == PENDING

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from symnas.record import Record
 
+INTERRUPTION = "interrupted by the user"
+
 
 class Trials(Sequence[Trial]):
     """All trials in the order of their ids; each is made when it is asked for."""
@@ -70,6 +72,21 @@ class Result:
         return self._record.space
 
     @property
+    def name(self) -> str | None:
+        """Of the study in its store."""
+        return self._record.name
+
+    @property
+    def created(self) -> float:
+        """When the study was begun, in seconds since the epoch."""
+        return self._record.created
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """The algorithm, command, machine and versions that it was begun with."""
+        return self._record.environment
+
+    @property
     def objectives(self) -> tuple[str, ...]:
         return self._record.objectives.names
 
@@ -77,6 +94,11 @@ class Result:
     def why_stopped(self) -> str | None:
         """Why nothing more was proposed; None while the search goes on."""
         return self._record.why_stopped
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C ended the search."""
+        return self.why_stopped == INTERRUPTION
 
     @property
     def num_completed(self) -> int:

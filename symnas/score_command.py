@@ -19,7 +19,7 @@ from rich.table import Table
 from torch import Tensor
 
 from symnas.benchmarks import Benchmark
-from symnas.compare_command import INTERRUPTED, fail
+from symnas.command_errors import INTERRUPTED, fail
 from symnas.data_command import BENCHMARKS, known_table
 from symnas.proxies import Correlation, Proxy, RankSum, correlation, score
 from symnas.proxies.proxy_text import proxy_from_text

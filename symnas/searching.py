@@ -14,7 +14,7 @@ from symnas.callbacks.callback import Callback
 from symnas.engines.choice import make_engine
 from symnas.engines.driver import conclude, run_on_workers
 from symnas.progress import Progress
-from symnas.result import Result
+from symnas.result import INTERRUPTION, Result
 from symnas.seeding import generators_restored
 from symnas.storage.errors import StorageError
 from symnas.storage.opening import begin_study
@@ -49,7 +49,7 @@ def search(
     engine: Literal["local", "ray"] = "local",
     resources: Mapping[str, Any] | None = None,
     callbacks: Sequence[Callable[[Trial], None]] = (),
-    progress: bool = True,
+    progress: bool | Literal["log"] = True,
 ) -> Result:
     """Searches a space for the example with the largest reward.
 
@@ -91,8 +91,9 @@ def search(
         any option of a Ray task, as `num_gpus=0.5`.
       callbacks: called with each `Trial` that has ended; a `callbacks.Callback` also at
         the beginning and the end.
-      progress: shows the best so far, the time left and failures: live on a terminal, as
-        plain lines elsewhere, not at all if false.
+      progress: shows the best so far, the time left, workers and failures: live on a
+        terminal and in a notebook, as plain lines elsewhere; 'log' for plain lines
+        everywhere, false for nothing.
 
     Example:
 
@@ -133,16 +134,17 @@ def search(
             "This search would never end: pass `num_examples`, `timeout`, `budget` or "
             "`stop_rules`."
         )
-    with Progress(result, num_examples, progress and within is None) as display:
-        ended = _Listeners(study, result, callbacks, display)
+    shown = progress if within is None else False
+    with Progress(result, num_examples, shown) as display:
+        listeners = _Listeners(study, result, callbacks, display)
         try:
             if runner is None:
-                _run_here(study, evaluate, ended)
+                _run_here(study, evaluate, listeners)
             else:
                 with runner:
-                    run_on_workers(study, runner, ended)
+                    run_on_workers(study, runner, listeners.begin, listeners.end)
         except KeyboardInterrupt:
-            study.stop("interrupted by the user")
+            study.stop(INTERRUPTION)
             study.abandon("interrupted")
             if within is not None:
                 raise
@@ -150,12 +152,12 @@ def search(
             study.abandon("interrupted")
             raise
         study.close()
-        ended.tell_end()
+        listeners.tell_end()
     return result
 
 
 class _Listeners:
-    """Tells the display and the callbacks of each trial that has ended."""
+    """Tells the display and the callbacks what happens to trials."""
 
     def __init__(
         self,
@@ -171,8 +173,12 @@ class _Listeners:
             if isinstance(callback, Callback):
                 callback.begin(result)
 
-    def __call__(self, trial_id: int) -> None:
-        self._display.update()
+    def begin(self, trial_id: int, worker: int = 0) -> None:
+        """Called when an evaluation begins, on one of the workers."""
+        self._display.began(trial_id, worker)
+
+    def end(self, trial_id: int) -> None:
+        self._display.ended(trial_id)
         for callback in self._callbacks:
             self._tell(callback, self._study.trial(trial_id))
 
@@ -193,14 +199,15 @@ class _Listeners:
 
 
 def _run_here(
-    study: Study, evaluate: Callable[[Any], Any], ended: Callable[[int], None]
+    study: Study, evaluate: Callable[[Any], Any], listeners: _Listeners
 ) -> None:
     """Evaluates one example after the other in this process."""
     with generators_restored():
         while (following := study.next()) is not None:
             example, feedback = following
+            listeners.begin(feedback.id)
             _evaluate(evaluate, example, feedback)
-            ended(feedback.id)
+            listeners.end(feedback.id)
 
 
 def _evaluate(evaluate: Callable[[Any], Any], example: Any, feedback: Feedback) -> None:

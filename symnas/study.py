@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from symnas.algorithm import REDRAWS, Algorithm, ProposalRng, PyGloveAlgorithm
 from symnas.algorithm_text import algorithm_from_text
 from symnas.budget import Budget, check_budget
+from symnas.environment import environment
 from symnas.genotype import Genotypes
 from symnas.record import Record
 from symnas.space import SearchSpace
@@ -60,8 +61,6 @@ class Study(Record):
       num_evaluations: trials, where those with inner studies count as many as these.
       cut_short: the budget was used up before it was over, or an inner one was.
     """
-
-    name: str | None = None  # In a store.
 
     def __init__(
         self,
@@ -137,6 +136,14 @@ class Study(Record):
             int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
         )
 
+    @property
+    def environment(self) -> dict[str, Any]:
+        return {
+            "algorithm": repr(self.algorithm),
+            "num_examples": self.num_examples,
+            **environment(),
+        }
+
     # --- proposals ----------------------------------------------------------------------
 
     def next(self) -> tuple[Any, Feedback] | None:
@@ -169,13 +176,13 @@ class Study(Record):
         if proposed is None:
             self._exhaust("every example was proposed")
             return None
-        self._take_up(*proposed[:3])
+        self._take_up(*proposed[:3], time.time())
         return proposed
 
     def _take_up(
-        self, row: list[float], genotype: Genotypes, budget: int | None
+        self, row: list[float], genotype: Genotypes, budget: int | None, begun: float
     ) -> None:
-        self.add(row, budget)
+        self.add(row, budget, begun)
         if self._draws:
             self._draw(1)
         if self.avoid_duplicates:

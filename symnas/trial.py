@@ -41,11 +41,13 @@ class Trial:
       genotype: (d,).
       metrics: all metrics that were reported at the end.
       measurements: what was reported on the way, in the order of steps.
+      begun: when it was proposed, in seconds since the epoch.
       seconds: from the proposal to the result.
       seed: what the evaluation should seed its generators with.
       error: why it failed or was skipped.
       stopped_early: the evaluation was cut short by an early-stopping policy.
       budget: the step at which the algorithm had it end; None if at its own end.
+      worker: of a stored study, the process whose loop ran it.
     """
 
     id: int
@@ -55,12 +57,14 @@ class Trial:
     genotype: tuple[float, ...]
     metrics: dict[str, float]
     measurements: tuple[Measurement, ...]
+    begun: float
     seconds: float
     seed: int
     error: str | None
     metadata: dict[str, Any]
     stopped_early: bool
     budget: int | None = None
+    worker: str = ""
 
     @property
     def partial(self) -> bool:

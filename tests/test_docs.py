@@ -1,6 +1,7 @@
-"""What the documentation says about algorithms is true."""
+"""What the documentation says is true, and its code runs and prints what it says."""
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ import pytest
 import symnas as sn
 from symnas.proxies.proxy_text import by_name
 
-TABLE = (Path(__file__).parents[1] / "docs" / "algorithms.md").read_text()
+DOCS = Path(__file__).parents[1] / "docs"
+TABLE = (DOCS / "algorithms.md").read_text()
 ROWS = {
     row[0].strip("`"): row
     for row in (
@@ -41,7 +43,7 @@ PROXIES = {
         [cell.strip() for cell in line.strip("| ").split(" | ")]
         for line in re.findall(
             r"(?m)^\| `.*$",
-            (Path(__file__).parents[1] / "docs" / "proxies.md").read_text(),
+            (DOCS / "proxies.md").read_text(),
         )
     )
 }
@@ -59,3 +61,35 @@ def test_needs_are_as_written(name: str) -> None:
     labels = "yes" if needs.labels else "no"
     declared = [needs.inputs, labels, needs.gradients, needs.mode, kind().init]
     assert PROXIES[name] == declared
+
+
+def code_of(page: Path) -> str:
+    return "\n".join(re.findall(r"(?ms)^```python\n(.*?)^```$", page.read_text()))
+
+
+def pages_with_code() -> list[object]:
+    # One starts processes and waits for one, the other imports MLflow.
+    slow = dict.fromkeys(("workers", "trackers"), pytest.mark.slow)
+    return [
+        pytest.param(page, marks=slow.get(page.stem, ()), id=page.stem)
+        for page in sorted(DOCS.rglob("*.md"))
+        if code_of(page)
+    ]
+
+
+@pytest.mark.parametrize("page", pages_with_code())
+def test_the_code_of_a_page_prints_what_it_says(
+    page: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    script = tmp_path / "page.py"  # A file, so that workers find what it defines.
+    script.write_text(code_of(page))
+    runpy.run_path(str(script), run_name="__main__")
+    printed = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    promised = re.findall(r"(?m)^# > ?(.*)$", code_of(page))
+    assert [line for line in printed if line] == promised
+
+
+def test_every_python_block_is_found() -> None:
+    text = "".join(page.read_text() for page in DOCS.rglob("*.md"))
+    blocks = re.findall(r"(?ms)^```python\n.*?^```$", text)
+    assert len(blocks) == len(re.findall(r"``` ?py", text)) > 30

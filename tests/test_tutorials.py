@@ -16,7 +16,7 @@ _SECONDS = 60
 
 def promised_lines(path: Path) -> list[str]:
     """The output that stands in the comments of a tutorial."""
-    return re.findall(r"(?m)^# > ?(.*)$", path.read_text())
+    return re.findall(r"(?m)^ *# > ?(.*)$", path.read_text())
 
 
 def printed_lines(path: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from symnas.callbacks.callback import Callback, ended_trials
+from symnas.json_values import json_value
 from symnas.result import Result
 from symnas.trial import Trial
 
@@ -149,30 +147,17 @@ def _line(trial: Trial) -> bytes:
         "metrics": trial.metrics,
         "decisions": trial.decisions,
         "genotype": trial.genotype,
+        "begun": trial.begun,
         "seconds": trial.seconds,
         "seed": trial.seed,
         "error": trial.error,
         "metadata": trial.metadata,
         "stopped_early": trial.stopped_early,
         "budget": trial.budget,
+        "worker": trial.worker,
         "measurements": [
             {"step": measurement.step, "metrics": measurement.metrics}
             for measurement in trial.measurements
         ],
     }
-    return json.dumps(_plain(record), allow_nan=False).encode() + b"\n"
-
-
-def _plain(value: Any) -> Any:
-    """The value as JSON has it, or its text."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is None or isinstance(value, (bool, int, str)):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else repr(float(value))
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    return repr(value)
+    return json.dumps(json_value(record), allow_nan=False).encode() + b"\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -14,12 +15,23 @@ from symnas.trial import Feedback
 _POLL_SECONDS = 0.2  # While a proposal waits for results of other processes.
 
 
-def run_on_workers(study: Study, engine: Engine, ended: Callable[[int], None]) -> None:
-    """Keeps all workers busy until the study is over; `ended` gets the ids of trials.
+def run_on_workers(
+    study: Study,
+    engine: Engine,
+    begun: Callable[[int, int], None],
+    ended: Callable[[int], None],
+) -> None:
+    """Keeps all workers busy until the study is over.
 
     The algorithm runs here alone. Results are taken in the order in which they come.
+
+    Args:
+      begun: gets the id of each trial, and the place it has taken of those that `workers`
+        may have at a time: the first that is free.
+      ended: gets the id of each trial.
     """
     running: dict[int, Feedback] = {}
+    places: dict[int, int] = {}
     while True:
         over = blocked = False
         while engine.has_room() and not over and not blocked:
@@ -37,6 +49,12 @@ def run_on_workers(study: Study, engine: Engine, ended: Callable[[int], None]) -
                     feedback.fail(str(error))
                     del running[feedback.id]
                     ended(feedback.id)
+                else:
+                    place = next(
+                        i for i in itertools.count() if i not in places.values()
+                    )
+                    places[feedback.id] = place
+                    begun(feedback.id, place)
         if over and not running:
             return
         if blocked and not running:
@@ -45,7 +63,7 @@ def run_on_workers(study: Study, engine: Engine, ended: Callable[[int], None]) -
         for event in engine.events(_POLL_SECONDS if blocked else None):
             feedback = running[event.trial_id]
             if _take(event, feedback, study, engine):
-                del running[event.trial_id]
+                del running[event.trial_id], places[event.trial_id]
                 ended(event.trial_id)
 
 

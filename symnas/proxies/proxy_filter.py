@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -66,6 +67,7 @@ class _Guided(ByNumber):
         objectives = self.history._rewards.shape[1]
         self._base.setup(self.space, seed, objectives)
         self._scores: dict[bytes, list[float]] = {}
+        self._warned = False
         self._ranked: tuple[int, Genotypes] | None = None  # The last pool, by number.
 
     # --- what the base algorithm learns -------------------------------------------------
@@ -104,18 +106,33 @@ class _Guided(ByNumber):
         if key not in self._scores:
             with generators_restored():
                 seed_generators(0)  # The same weights whenever it is scored.
-                example = self.space.build(genotype)
-                scores = [_value(scorer, example) for scorer in self._scorers()]
-            self._scores[key] = scores
+                self._scores[key] = self._values(genotype)
         return self._scores[key]
 
+    def _values(self, genotype: Genotypes) -> list[float]:
+        """What cannot be built or scored is without a score, and goes last."""
+        scorers = self._scorers()
+        try:
+            example = self.space.build(genotype)
+        except Exception:  # If it is proposed all the same, its trial tells why.
+            return [math.nan] * len(scorers)
+        return [self._value(scorer, example) for scorer in scorers]
 
-def _value(scorer: Scorer, example: Any) -> float:
-    try:
-        value = float(scorer(example))
-    except Undefined:
-        return math.nan
-    return value if math.isfinite(value) else math.nan
+    def _value(self, scorer: Scorer, example: Any) -> float:
+        try:
+            value = float(scorer(example))
+        except Undefined:
+            return math.nan
+        except Exception as error:  # Of a proxy, or of the example's forward pass.
+            if not self._warned:
+                self._warned = True
+                warnings.warn(
+                    f"The proxy {scorer!r} failed, and examples for which it does count as "
+                    f"without a score. {type(error).__name__}: {error}",
+                    stacklevel=2,
+                )
+            return math.nan
+        return value if math.isfinite(value) else math.nan
 
 
 class ProxyFilter(_Guided):

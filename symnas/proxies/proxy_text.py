@@ -7,7 +7,7 @@ import difflib
 import re
 
 from symnas import proxies
-from symnas.algorithm_text import parsed
+from symnas.algorithm_text import check_fields, parsed
 from symnas.proxies.proxy import Proxy
 
 
@@ -47,12 +47,7 @@ def proxy_from_text(text: str) -> Proxy:
             f"There is no proxy {text!r}. {hint}There are {', '.join(map(repr, names))}."
         )
     kind = names[name]
-    known = [field.name for field in dataclasses.fields(kind)]
-    for field in fields:
-        if field not in known:
-            raise ValueError(
-                f"`{name}` has no field `{field}`. It has {', '.join(known)}."
-            )
+    check_fields(name, fields, [field.name for field in dataclasses.fields(kind)])
     try:
         return kind(**fields)
     except TypeError as error:

@@ -62,6 +62,7 @@ class Claim(NamedTuple):
     results_seen: int
     worker: str
     attempt: int
+    begun: float
 
 
 class Measured(NamedTuple):
@@ -199,12 +200,12 @@ class Journal:
     def claim(
         self,
         absorb: Callable[[News], None],
-        propose: Callable[[], tuple[list[float], int | None, int] | None],
+        propose: Callable[[], tuple[list[float], int | None, int, float] | None],
     ) -> int | None:
         """Claims the next trial for this worker; None if nothing was proposed.
 
         Others wait while `absorb` is given what is new, and `propose` returns a genotype,
-        its budget, and the number of results that it is based on.
+        its budget, the number of results that it is based on, and when it was made.
         """
         with self._session() as session:
             counts = self._count(session, "num_trials")
@@ -215,7 +216,7 @@ class Journal:
             if proposed is None:
                 session.roll_back()
                 return None
-            row, budget, results_seen = proposed
+            row, budget, results_seen, begun = proposed
             session.run(
                 self._insert,
                 study_id=self.study_id,
@@ -226,7 +227,7 @@ class Journal:
                 worker=self.worker,
                 attempt=1,
                 status=PENDING,
-                begun=time.time(),
+                begun=begun,
             )
         self._num_trials = counts.num_trials
         return counts.num_trials
@@ -385,24 +386,29 @@ class Journal:
 
     # --- ownership ----------------------------------------------------------------------
 
-    def take_over(self, trial_id: int, owner: str) -> tuple[str, int] | None:
+    def take_over(self, trial_id: int, owner: str) -> tuple[str, int, float] | None:
         """Takes a pending trial from a dead worker.
 
-        Returns its worker, which is this one unless another was faster, and the number of
-        the attempt at it; None if it has ended.
+        Returns its worker, which is this one unless another was faster, the number of the
+        attempt at it, and when that began; None if it has ended.
         """
         with self._writing() as connection:
             taken = trials.update().where(self._mine)
             connection.execute(
-                taken.values(worker=self.worker, attempt=trials.c.attempt + 1),
+                taken.values(
+                    worker=self.worker,
+                    attempt=trials.c.attempt + 1,
+                    begun=time.time(),
+                ),
                 {"trial": trial_id, "owner": owner},
             )
             row = connection.execute(
-                sa.select(trials.c.worker, trials.c.attempt, trials.c.status).where(
-                    trials.c.study_id == self.study_id, trials.c.id == trial_id
-                )
+                sa.select(
+                    trials.c.worker, trials.c.attempt, trials.c.begun, trials.c.status
+                ).where(trials.c.study_id == self.study_id, trials.c.id == trial_id)
             ).one()
-        return (row.worker, row.attempt) if row.status == PENDING else None
+        pending = row.status == PENDING
+        return (row.worker, row.attempt, row.begun) if pending else None
 
     def release(self, worker: str) -> None:
         """Gives up the pending trials of a worker, so that others need not wait."""

@@ -30,6 +30,12 @@ def new_worker() -> str:
     return f"{_place()}/{process}/{_started(process)}/{uuid.uuid4().hex[:12]}"
 
 
+def process_of(worker: str) -> str:
+    """The machine and the number of the process behind such a name."""
+    place, _, rest = worker.partition("/")
+    return f"{place.partition(':')[0]}/{rest.partition('/')[0]}" if rest else worker
+
+
 def _place() -> str:
     """The machine since its last start, and the part of it that numbers processes."""
     boot, numbering = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")

@@ -10,6 +10,7 @@ from symnas.space import SearchSpace
 from symnas.storage import decisions
 from symnas.storage.errors import StorageError
 from symnas.storage.journal import Journal, extras_of
+from symnas.storage.leases import process_of
 from symnas.storage.store import Store
 from symnas.trial import Measurement, Objectives
 
@@ -26,11 +27,18 @@ class LoadedStudy(Record):
         super().__init__(space, objectives)
         self.name = row.name
         self.seed = row.seed
+        self.created = row.created
+        self._environment = {
+            "algorithm": row.algorithm,
+            **store.environment(row.id),
+        }
         news = Journal(store, row.id, space.layout).look()
+        self._workers: list[str] = []
         attempts = {}
         for claim in news.claims:
-            self.add(claim.genotype, claim.budget)
+            self.add(claim.genotype, claim.budget, claim.begun)
             attempts[claim.id] = claim.attempt
+            self._workers.append(process_of(claim.worker))
         for measured in news.measurements:
             if measured.attempt == attempts[measured.trial_id]:
                 self.extras(measured.trial_id).setdefault("measurements", []).append(
@@ -44,6 +52,13 @@ class LoadedStudy(Record):
             signed = [reward * sign for reward, sign in rewards]
             seconds = math.nan if end.seconds is None else end.seconds
             self.settle(end.id, end.status, signed, seconds)
+
+    def worker(self, trial_id: int) -> str:
+        return self._workers[trial_id - 1]
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        return self._environment
 
     def build(self, trial_id: int) -> Any:
         if not self._builds:

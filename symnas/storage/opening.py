@@ -82,6 +82,7 @@ class StudySummary:
     """A study in a list of them.
 
     Attributes:
+      lag: how old the results are that a proposal sees, if that was fixed.
       num_trials: how many trials were proposed.
       num_ended: how many of them have ended, in whatever way.
     """
@@ -90,6 +91,7 @@ class StudySummary:
     created: datetime.datetime
     algorithm: str
     objectives: tuple[str, ...]
+    lag: int | None
     num_trials: int
     num_ended: int
 
@@ -123,6 +125,7 @@ def list_studies(storage: str | os.PathLike[str]) -> list[StudySummary]:
                 created=datetime.datetime.fromtimestamp(row.created, datetime.UTC),
                 algorithm=row.algorithm,
                 objectives=tuple(json.loads(row.objectives)),
+                lag=row.lag,
                 num_trials=row.num_trials,
                 num_ended=row.num_ended,
             )

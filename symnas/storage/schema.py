@@ -90,6 +90,14 @@ measurements = Table(
     sqlite_with_rowid=False,
 )
 
+# What each study was begun with, for people; stores of earlier versions have no such table.
+environments = Table(
+    "symnas_environments",
+    metadata,
+    Column("study_id", Integer, primary_key=True, autoincrement=False),
+    Column("environment", Text, nullable=False),  # JSON object
+)
+
 # A worker is alive while its beats go on. Others count them with clocks of their own,
 # so a clock that is set back or forward ends no lease.
 workers = Table(

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import difflib
 import hashlib
+import json
 import os
 import random
 import sqlite3
@@ -27,6 +28,7 @@ from symnas.storage.errors import StorageError
 from symnas.storage.journal import Journal
 from symnas.storage.schema import (
     SCHEMA_VERSION,
+    environments,
     measurements,
     metadata,
     studies,
@@ -177,7 +179,11 @@ class Store:
         if self._empty:  # As in the moment in which another process begins a study.
             if tables:
                 raise self.error("It holds no studies of symnas")
-        elif found is None:
+        elif found is None or (
+            found == SCHEMA_VERSION
+            and environments.name not in tables
+            and not self.read_only
+        ):
             self._create()
         elif found != SCHEMA_VERSION:
             newer = "a newer" if found > SCHEMA_VERSION else "an older"
@@ -318,12 +324,25 @@ class Store:
                 "damaged. Restore a copy of it"
             )
 
+    def environment(self, study_id: int) -> dict[str, Any]:
+        """What a study was begun with; empty if an earlier version began it."""
+        with self.reading() as connection:
+            if not sa.inspect(connection).has_table(environments.name):
+                return {}
+            text = connection.execute(
+                sa.select(environments.c.environment).where(
+                    environments.c.study_id == study_id
+                )
+            ).scalar_one_or_none()
+        found = json.loads(text) if text else {}
+        return found if isinstance(found, dict) else {}
+
     def delete(self, study_id: int) -> None:
         """Removes a study and all its trials."""
         with self.writing() as connection:
             # Whoever writes has to pass the row of the study, which goes first.
             connection.execute(studies.delete().where(studies.c.id == study_id))
-            for table in (measurements, workers, trials):
+            for table in (measurements, workers, trials, environments):
                 connection.execute(table.delete().where(table.c.study_id == study_id))
 
     def discard(self, name: str) -> None:
@@ -351,6 +370,7 @@ class Store:
         wanted: StudyDescription,
         layout: Layout,
         worker: str,
+        environment: Mapping[str, Any],
         any_seed: bool,
     ) -> tuple[Journal, int]:
         """The journal of a study, which is created, or checked against `wanted`.
@@ -371,6 +391,10 @@ class Store:
                 result = connection.execute(studies.insert().values(**values))
                 assert result.inserted_primary_key is not None
                 study_id = int(result.inserted_primary_key[0])
+                text = json.dumps(environment)
+                connection.execute(
+                    environments.insert().values(study_id=study_id, environment=text)
+                )
                 return Journal(self, study_id, layout, worker), wanted.seed
         self._require_intact(row)
         if any_seed:

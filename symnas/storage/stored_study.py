@@ -21,7 +21,7 @@ from symnas.genotype import Genotypes
 from symnas.storage import decisions
 from symnas.storage.errors import StorageError
 from symnas.storage.journal import Claim, End, Measured, News, extras_of
-from symnas.storage.leases import Leases, new_worker
+from symnas.storage.leases import Leases, new_worker, process_of
 from symnas.storage.store import Store, StudyDescription, storable
 from symnas.study import BLOCKED, UNBUILT, Blocked, Proposal, Study
 from symnas.trial import (
@@ -65,6 +65,7 @@ class StoredStudy(Study):
         self._store = Store(storage)
         self._worker = new_worker()
         self._owners: dict[int, str] = {}  # Of trials that are pending elsewhere.
+        self._others: dict[int, str] = {}  # Who ran what this loop did not.
         self._held: set[int] = set()  # What this loop was given and has not ended.
         self._attempts: dict[int, int] = {}  # Above one.
         self._waits = 0
@@ -78,6 +79,7 @@ class StoredStudy(Study):
             self._store.close()
             raise
         self._absorb(self._journal.look())
+        self.created = min([self.created, *self._begun[:1]])
         # Only who beats or dies from now on is known to be alive or dead.
         self._loaded = True
 
@@ -107,6 +109,7 @@ class StoredStudy(Study):
             description,
             self.space.layout,
             self._worker,
+            self.environment,
             any_seed=seed is None,
         )
         return settled
@@ -123,6 +126,9 @@ class StoredStudy(Study):
         self._key = key
         return leases
 
+    def worker(self, trial_id: int) -> str:
+        return process_of(self._others.get(trial_id, self._worker))
+
     # --- what the journal says ------------------------------------------------------------
 
     def _absorb(self, news: News) -> None:
@@ -137,8 +143,8 @@ class StoredStudy(Study):
         genotypes = np.array([claim.genotype for claim in news.claims], dtype=float)
         for claim, genotype in zip(news.claims, genotypes, strict=True):
             self._catch_up(claim, ends)
-            self._take_up(claim.genotype, genotype, claim.budget)
-            self._own(claim.id, claim.worker, claim.attempt)
+            self._take_up(claim.genotype, genotype, claim.budget, claim.begun)
+            self._own(claim.id, claim.worker, claim.attempt, claim.begun)
         for end in ends:
             self._absorb_end(end)
         self._ended_by = news.stopped_by
@@ -154,8 +160,9 @@ class StoredStudy(Study):
             self._absorb_end(ends.popleft())
         self._sees(last)
 
-    def _own(self, trial_id: int, worker: str, attempt: int) -> None:
-        self._owners[trial_id] = worker
+    def _own(self, trial_id: int, worker: str, attempt: int, begun: float) -> None:
+        self._owners[trial_id] = self._others[trial_id] = worker
+        self._begun[trial_id - 1] = begun
         self._note_attempt(trial_id, attempt)
         if self._loaded:
             self._leases.heard_of(worker)
@@ -235,13 +242,14 @@ class StoredStudy(Study):
         """Proposes within a transaction, after all that others did."""
         outcome: list[Proposal | Blocked | None] = [None]
 
-        def propose() -> tuple[list[float], int | None, int] | None:
+        def propose() -> tuple[list[float], int | None, int, float] | None:
             seen = sum(self.num_ended)
             outcome[0] = proposed = super(StoredStudy, self)._admit()
             if proposed is None or isinstance(proposed, Blocked):
                 return None
             row, _, budget, _ = proposed
-            return row, budget, sum(self.num_ended) if self.lag else seen
+            seen = sum(self.num_ended) if self.lag else seen
+            return row, budget, seen, self._begun[-1]
 
         if self.exhausted:
             self._absorb(self._journal.look())
@@ -269,12 +277,13 @@ class StoredStudy(Study):
         found = self._journal.take_over(trial_id, owner)
         if found is None:  # The journal will tell how it ended.
             return False
-        worker, attempt = found
+        worker, attempt, begun = found
         if worker != self._worker:
-            self._own(trial_id, worker, attempt)
+            self._own(trial_id, worker, attempt, begun)
             return False
-        del self._owners[trial_id]
+        del self._owners[trial_id], self._others[trial_id]
         self._attempts[trial_id] = attempt
+        self._begun[trial_id - 1] = begun
         self._extras.pop(trial_id, None)
         return True
 
@@ -372,6 +381,7 @@ class StoredStudy(Study):
         taken = self._journal.take_over(trial_id, self._worker)
         if taken is not None and taken[0] == self._worker:
             self._attempts[trial_id] = taken[1]
+            self._begun[trial_id - 1] = taken[2]
         super().restart(trial_id)
 
     def should_stop_early(self, feedback: Feedback) -> bool:

@@ -129,6 +129,30 @@ def test_examples_without_a_score_come_last():
     assert {trial.genotype[0] for trial in result.trials} == {4}
 
 
+@pytest.mark.parametrize("kind", [ProxyFilter, ProxyWarmup])
+def test_what_cannot_be_built_or_scored_comes_last_and_ends_nothing(kind):
+    @sn.symbolize
+    class Layer:
+        def __init__(self, width):
+            if width == 4:
+                raise RuntimeError("4 is not divisible by 3")
+            self.width = width
+
+    def broken_for_three(layer):
+        if layer.width == 3:
+            raise KeyError("no such layer")
+        return float(layer.width)
+
+    algorithm = kind("random", broken_for_three, pool=50)
+    space = Layer(sn.oneof([0, 1, 2, 3, 4]))
+    with pytest.warns(UserWarning, match="broken_for_three.* failed.*no such layer"):
+        result = sn.search(
+            space, lambda layer: layer.width, algorithm, 5, seed=0, progress=False
+        )
+    assert [trial.decisions["width"] for trial in result.trials][:3] == [2, 1, 0]
+    assert [trial.status for trial in result.trials].count("failed") == 1
+
+
 def test_several_proxies_add_their_ranks():
     algorithm = ProxyFilter(
         "random_search", proxy=[most, lambda example: -float(example[0])], pool=100

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import os
 import socket
 import sys
+import time
 import traceback
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 import storage_workers as workers
+import torch
 from storage_workers import finish, in_steps, sample
 
 import symnas as sn
+from symnas.environment import environment
+from symnas.storage.store import _url
 
 # --- listing ----------------------------------------------------------------------------
 
@@ -396,3 +401,31 @@ def test_a_server_that_restarts_is_connected_to_again(postgresql):
             with engine.begin() as connection:
                 connection.execute(sa.text(query))
     assert samples.result.num_completed == 6
+
+
+def test_a_loaded_study_tells_when_where_and_with_what_it_ran(storage):
+    before = time.time()
+    finish(sample(storage, 3, name="a"))
+    found = sn.load_study(storage, "a")
+    assert found.name == "a"
+    assert before <= found.created <= found.trials[0].begun <= time.time()
+    assert found.trials[0].worker.endswith(f"/{os.getpid()}")
+    assert found.environment["algorithm"].startswith("RegularizedEvolution(")
+    assert found.environment["torch"] == torch.__version__
+
+
+def test_a_store_of_an_earlier_version_knows_no_environment(storage):
+    finish(sample(storage, 1, name="a"))
+    engine = sa.create_engine(_url(storage), poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        connection.execute(sa.text("DROP TABLE symnas_environments"))
+    engine.dispose()
+    assert list(sn.load_study(storage, "a").environment) == ["algorithm"]
+    finish(sample(storage, 2, name="b"))
+    assert "command" in sn.load_study(storage, "b").environment
+    sn.delete_study(storage, "b")
+
+
+def test_no_password_of_the_command_is_kept(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["x", "--storage", "postgresql://me:secret@h/db"])
+    assert environment()["command"] == "x --storage postgresql://me:***@h/db"

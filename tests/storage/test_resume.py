@@ -188,10 +188,14 @@ def case(request: pytest.FixtureRequest) -> Case:
 
 
 def described(result: sn.Result) -> list[Any]:
-    """All of the trials but how long they took, and where an error was raised."""
+    """All of the trials but when, how long and where they ran or raised."""
     return [
         dataclasses.replace(
-            trial, seconds=0, error=trial.error and trial.error.splitlines()[-1]
+            trial,
+            begun=0,
+            seconds=0,
+            worker="",
+            error=trial.error and trial.error.splitlines()[-1],
         )
         for trial in result.trials
     ]
