@@ -40,18 +40,15 @@ from symnas.trial import Trial as Trial
 
 if TYPE_CHECKING:
     from symnas import benchmarks as benchmarks
+    from symnas import export as export
     from symnas import plots as plots
     from symnas import proxies as proxies
     from symnas import reporting as reporting
 
 __version__ = "0.1.0"
 
-_WHEN_USED = (
-    "benchmarks",
-    "plots",
-    "proxies",
-    "reporting",
-)  # Most programs do without.
+# Most programs do without.
+_WHEN_USED = ("benchmarks", "export", "plots", "proxies", "reporting")
 
 
 def __getattr__(name: str) -> Any:

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
-from safetensors.torch import save_file
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import Tensor
@@ -188,7 +187,7 @@ def run(seed: int, examples: int, output: Path, console: Console) -> None:
             accuracies[name].append(accuracy)
             size = sum(p.numel() for p in model.parameters())
             say(f"{name}: test accuracy {accuracy:.2%} ({size:,} parameters)")
-    _save(models[0], description, output)  # The first, not the best on the test images.
+    sn.export.save(models[0], output)  # The first, not the best on the test images.
     say(f"\nSaved in {output}/. This loads the winner back:\n", soft_wrap=True)
     say(loading_code(output), soft_wrap=True)
     say(f"\nseed {seed}: test accuracy {_summary(accuracies)}", soft_wrap=True)
@@ -196,20 +195,7 @@ def run(seed: int, examples: int, output: Path, console: Console) -> None:
 
 def loading_code(output: Path) -> str:
     """The lines that load what `run` has saved."""
-    description, weights = (
-        str(output / name) for name in ("winner.json", "winner.safetensors")
-    )
-    return (
-        "import symnas as sn, symnas.demo, safetensors.torch\n"
-        f"model = sn.build(sn.from_json(open({description!r}).read()))\n"
-        f"safetensors.torch.load_model(model.eval(), {weights!r})"
-    )
-
-
-def _save(model: nn.Module, description: Any, output: Path) -> None:
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "winner.json").write_text(sn.to_json(description))
-    save_file(model.state_dict(), output / "winner.safetensors")
+    return f"import symnas as sn, symnas.demo\nmodel = sn.export.load({str(output)!r})"
 
 
 def _race(results: dict[str, sn.Result], examples: int) -> Table:

@@ -28,40 +28,42 @@ def describe(value: Any, width: int | None = 88) -> str:
     nn.Linear(in_features=oneof([16, 32]), out_features=10)
     """
     try:
-        return _layout(_document(value, _names_of_shared(value), set()), width, 0, 0)
+        return layout(_document(value, names_of_shared(value), set()), width)
     except RecursionError:
         return f"<{type(value).__name__} with deeply nested parts>"
 
 
-class _Document(NamedTuple):
+class Document(NamedTuple):
     """A piece of code that may be broken after its opening and after each item."""
 
     opening: str
-    items: list[tuple[str, _Document]]
+    items: list[tuple[str, Document]]
     closing: str
 
 
-def _layout(document: _Document, width: int | None, indent: int, used: int) -> str:
+def layout(
+    document: Document, width: int | None, indent: int = 0, used: int = 0
+) -> str:
     """The code of a document whose line is indented by `indent` and has `used` more."""
-    flat = [label + _layout(item, None, 0, 0) for label, item in document.items]
+    flat = [label + layout(item, None) for label, item in document.items]
     line = f"{document.opening}{', '.join(flat)}{document.closing}"
     if width is None or not flat or indent + used + len(line) + 1 <= width:
         return line
     margin = "\n" + " " * indent
     body = "".join(
-        f"{margin}    {label}{_layout(item, width, indent + 4, len(label))},"
+        f"{margin}    {label}{layout(item, width, indent + 4, len(label))},"
         for label, item in document.items
     )
     return f"{document.opening}{body}{margin}{document.closing.lstrip(',')}"
 
 
-def _document(value: Any, names: dict[Any, str], seen: set[Any]) -> _Document:
+def _document(value: Any, names: dict[Any, str], seen: set[Any]) -> Document:
     opening, items, closing = _parts(value, names, seen)
     documents = [(label, _document(item, names, seen)) for label, item in items or ()]
-    return _Document(opening, documents, closing)
+    return Document(opening, documents, closing)
 
 
-def _names_of_shared(root: Any) -> dict[Any, str]:
+def names_of_shared(root: Any) -> dict[Any, str]:
     """Objects that stand in several places get a name, which the other places use."""
     repeated = tree.repeated_tokens(root)
     tokens = [n.sym_token for n in tree.walk(root) if isinstance(n, Call)]
@@ -95,14 +97,20 @@ def _parts(
 def _call_parts(
     value: Call, prefix: str
 ) -> tuple[str, list[tuple[str, Any]] | None, str]:
+    opening, items, closing = call_parts(value, target_name(value.sym_target))
+    return prefix + opening, items, closing
+
+
+def call_parts(value: Call, name: str) -> tuple[str, list[tuple[str, Any]], str]:
+    """The opening, the labelled arguments and the closing of a call of `name`."""
     target = value.sym_target
     fields = dict(dict.items(value._sym_attributes))
     items: list[tuple[str, Any]]
     if target in (tuple, set, frozenset):
         items = [("", item) for item in list.__iter__(*fields.values())]
         if target is tuple:
-            return f"{prefix}(", items, ",)" if len(items) == 1 else ")"
-        return f"{prefix}{target.__name__}([", items, "])"
+            return "(", items, ",)" if len(items) == 1 else ")"
+        return f"{name}([", items, "])"
     plan = CallPlan(target, list(fields))
     items = [
         ("", fields.get(name, plan.defaults.get(name))) for name in plan.positional
@@ -116,7 +124,7 @@ def _call_parts(
             items += [(f"{key}=", item) for key, item in dict.items(merged)]
         else:
             items.append(("**", merged))
-    return f"{prefix}{target_name(target)}(", items, ")"
+    return f"{name}(", items, ")"
 
 
 def _hyper_parts(value: Any) -> tuple[str, list[tuple[str, Any]], str]:

@@ -6,6 +6,7 @@ import csv
 import io
 import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -15,6 +16,8 @@ from symnas.pareto import hypervolume
 from symnas.trial import COMPLETED, FAILED, SKIPPED, Trial
 
 if TYPE_CHECKING:
+    import torch
+
     from symnas.record import Record
 
 INTERRUPTION = "interrupted by the user"
@@ -200,6 +203,27 @@ class Result:
     def best_model(self) -> Any:
         """The example of the best trial, made anew with its initial weights."""
         return self.model(self.best)
+
+    def export(
+        self,
+        folder: str | os.PathLike[str],
+        model: torch.nn.Module | None = None,
+        inputs: Any = None,
+    ) -> list[Path]:
+        """Writes the winner as files that are loaded back; see `symnas.export.save`.
+
+        Args:
+          folder: made if it is not there.
+          model: the winner after its training; without it, the best model is made anew,
+            with its initial weights.
+          inputs: of the model, for the formats that need some: ONNX and `torch.export`.
+
+        Returns:
+          The files that were written.
+        """
+        from symnas.export import save
+
+        return save(self.best_model() if model is None else model, folder, inputs)
 
     def to_dataframe(self) -> Any:
         """One row per trial, as a `pandas.DataFrame`; needs the extra `dataframe`."""

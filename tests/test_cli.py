@@ -68,8 +68,9 @@ def test_demo_runs(tmp_path: Path) -> None:
     result = runner.invoke(cli.app, options)
     assert result.exit_code == 0, result.output
     assert {f.name for f in (tmp_path / "new" / "out").iterdir()} == {
-        "winner.json",
-        "winner.safetensors",
+        "description.json",
+        "model.py",
+        "weights.safetensors",
     }
 
 

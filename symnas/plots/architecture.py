@@ -23,7 +23,7 @@ _TITLE = 24.0
 _COLUMN = 350.0  # A drawing is no wider without need, so that it fits a phone.
 _LONGEST_LINE = 34  # Characters.
 _MOST_LINES = 2
-_MOST_LINES_OF_CODE = 20
+_MOST_LINES_OF_CODE = 32
 
 _INK = "#22272e"  # On boxes, which are light on any page.
 _GREY = "#808080"  # On the page itself, be it dark or light.
@@ -149,9 +149,9 @@ def _panel(title: str, graph: nx.DiGraph, width: float) -> _Panel:
     }
     sizes = {node: (box.width, box.height) for node, box in boxes.items()}
     placed = layered.place(drawn, sizes, min(width, _COLUMN))
-    edges = {(s, t, k): data for s, t, k, data in drawn.edges(keys=True, data=True)}
-    if drawn.graph["form"] == "stack":
-        edges = {}
+    edges: dict[Hashable, Mapping[str, Any]] = {}
+    if drawn.graph["form"] != "stack":
+        edges = {tuple(edge): data for *edge, data in drawn.edges(keys=True, data=True)}
     top = _TITLE if title else 0.0
     wide = max(placed.width, style.text_width(title))
     return _Panel(title, boxes, edges, placed, wide, placed.height + top)
@@ -161,7 +161,8 @@ def _box(label: str, data: Mapping[str, Any], width: float) -> _Box:
     times = f" x {data['times']}" if data.get("times", 1) > 1 else ""
     if data.get("inner") is not None:
         inner = _panel("", data["inner"], width - 2 * _PADDING)
-        lines = _cut(label + times, 1)
+        lines = [(line + times).strip() for line in _cut(label, 1) or [""]]
+        lines = [line for line in lines if line]
         wide = max(inner.width, style.text_width(lines[0]) if lines else 0.0)
         top = _TITLE if lines else _PADDING
         size = (wide + 2 * _PADDING, inner.height + top + _PADDING)
@@ -223,7 +224,7 @@ class _Drawing:
             self.panel(box.inner, x - box.inner.width / 2, inside)
             return
         if not faint:
-            fill = self._color(box.data.get("kind"))
+            fill = self._color(None if "code" in box.data else box.data.get("kind"))
             line = {**line, "width": 1 if open_ else 0}
             self.shapes.append(
                 {"type": "rect", **ends, "line": line, "fillcolor": fill}
@@ -255,14 +256,15 @@ class _Drawing:
         size: Point | None = None,
         bold: bool = False,
     ) -> None:
-        shown = style.escaped(text).replace("  ", "\N{NO-BREAK SPACE}" * 2)
+        shown = style.escaped(text)
         note = {"x": x, "y": y, "text": f"<b>{shown}</b>" if bold else shown}
         note |= {"showarrow": False, "font": {"size": 12, "color": color}}
         if hover:
             note["hovertext"] = style.escaped(str(hover))
         if size is not None:  # So that all of the box answers to the mouse.
-            note |= {"width": size[0] - 2, "height": size[1] - 2}
-            note["align"] = "left" if shown.count("<br>") > 1 else "center"
+            code = shown.count("<br>") > 1
+            note |= {"width": size[0] - (18 if code else 2), "height": size[1] - 2}
+            note["align"] = "left" if code else "center"
         self.notes.append(note)
 
     def _arrow(self, points: list[Point], data: Mapping[str, Any]) -> None:

@@ -53,8 +53,7 @@ def learning_curves(result: Result) -> go.Figure:
             if np.isfinite(m.metrics.get(name, np.nan))
         )
         if points:
-            steps, values = zip(*points, strict=True)
-            curves[trial_id] = list(steps), list(values)
+            curves[trial_id] = [step for step, _ in points], [y for _, y in points]
     if not curves:
         raise style.NothingToDraw(
             "No trial reported anything on the way: an evaluation that yields its metrics "

@@ -6,20 +6,22 @@
 
 from __future__ import annotations
 
+import bisect
 import itertools
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import networkx as nx
 import numpy as np
-from sklearn.isotonic import isotonic_regression
+from scipy.optimize import isotonic_regression
 
 Point = tuple[float, float]  # Pixels, to the right and down.
 Layers = list[list[Hashable]]
 
 GAP = 14.0  # Pixels between two boxes of a layer.
 RISE = 26.0  # Pixels between two layers.
-_LANE = 10.0  # Pixels that an arrow takes where it passes a layer.
+_LANE = 2.0  # Pixels that an arrow takes where it passes a layer,
+_LANE_GAP = 9.0  # and those beside it.
 _SWEEPS = 12
 _STARTS = 8  # Orders from which crossings are taken away.
 _MOST_STEPS = 200  # Larger graphs start once.
@@ -58,31 +60,15 @@ def place(
       sizes: width and height of each node.
       width: that the drawing should have at most; with less it grows downwards.
     """
-    best = _place(graph, sizes, width)
+    widths = {node: sizes[node][0] for node in graph}
+    layers, chains = _layers_with_lanes(graph, widths, width)
     limit = width
-    while best.width > width and limit > width / 3:
-        # Arrows that pass beside the boxes take room as well.
-        limit -= width / 12
-        best = min(best, _place(graph, sizes, limit), key=lambda placed: placed.width)
-    return best
-
-
-def _place(
-    graph: nx.MultiDiGraph, sizes: Mapping[Hashable, Point], width: float
-) -> Placed:
-    layers = _layers(graph, sizes, width)
+    while _width(layers, widths) > width and limit > width / 2:
+        limit -= width / 12  # Arrows that pass beside the boxes take room as well.
+        layers, chains = _layers_with_lanes(graph, widths, limit)
     at = {node: i for i, layer in enumerate(layers) for node in layer}
-    # A graph in which edges lead from one layer to the next, through lanes.
-    chains: dict[Hashable, list[Hashable]] = {}
-    for edge in graph.edges(keys=True):
-        source, target, _ = edge
-        lanes = [_Lane(edge, i) for i in range(at[source] + 1, at[target])]
-        for lane in lanes:
-            layers[lane.layer].append(lane)
-        chains[edge] = [source, *lanes, target]
     steps = [step for chain in chains.values() for step in itertools.pairwise(chain)]
     layers = _ordered(layers, steps)
-    widths = {node: sizes[node][0] for node in graph}
     xs, total = _columns(layers, steps, widths)
     tops, heights, y = [], [], 0.0
     for layer in layers:
@@ -103,8 +89,24 @@ def _place(
     return Placed(centers, routes, total, max(y - RISE, 0.0))
 
 
+def _layers_with_lanes(
+    graph: nx.MultiDiGraph, widths: Mapping[Hashable, float], limit: float
+) -> tuple[Layers, dict[Hashable, list[Hashable]]]:
+    """Layers, and for each edge its source, its lanes and its target."""
+    layers = _layers(graph, widths, limit)
+    at = {node: i for i, layer in enumerate(layers) for node in layer}
+    chains: dict[Hashable, list[Hashable]] = {}
+    for edge in graph.edges(keys=True):
+        source, target, _ = edge
+        lanes = [_Lane(edge, i) for i in range(at[source] + 1, at[target])]
+        for lane in lanes:
+            layers[lane.layer].append(lane)
+        chains[edge] = [source, *lanes, target]
+    return layers, chains
+
+
 def _layers(
-    graph: nx.MultiDiGraph, sizes: Mapping[Hashable, Point], width: float
+    graph: nx.MultiDiGraph, widths: Mapping[Hashable, float], limit: float
 ) -> Layers:
     """Each node behind its sources; those with the longest way ahead come first."""
     ahead: dict[Hashable, int] = {}
@@ -118,8 +120,8 @@ def _layers(
         layer: list[Hashable] = []
         used = -GAP
         for node in sorted(free, key=lambda n: (-ahead[n], order[n])):
-            needed = sizes[node][0] + GAP
-            if not layer or used + needed <= width:
+            needed = widths[node] + GAP
+            if not layer or used + needed <= limit:
                 layer.append(node)
                 used += needed
         layers.append(layer)
@@ -175,7 +177,7 @@ def _sweeps(
             own = {node: rank for rank, node in enumerate(current[i])}
             current[i].sort(
                 key=lambda node, near=near, beside=beside, own=own: (  # type: ignore[misc]
-                    np.mean([beside[n] for n in near[node]])
+                    sum(beside[n] for n in near[node]) / len(near[node])
                     if near[node]
                     else own[node]
                 )
@@ -187,10 +189,12 @@ def _crossings(layers: Layers, below: Mapping[Hashable, list[Hashable]]) -> int:
     total = 0
     for upper, lower in itertools.pairwise(layers):
         rank = {node: i for i, node in enumerate(lower)}
-        ends = [(i, rank[t]) for i, node in enumerate(upper) for t in below[node]]
-        total += sum(
-            (a - c) * (b - d) < 0 for (a, b), (c, d) in itertools.combinations(ends, 2)
-        )
+        before: list[int] = []  # Where the edges further left end, in order.
+        for node in upper:
+            ends = [rank[target] for target in below[node]]
+            total += sum(len(before) - bisect.bisect_right(before, e) for e in ends)
+            for end in ends:
+                bisect.insort(before, end)
     return total
 
 
@@ -206,12 +210,9 @@ def _columns(
         weight = (1.0, 2.0, 8.0)[sum(isinstance(end, _Lane) for end in step)]
         for one, other in (step, step[::-1]):
             joined[one].append((other, weight))
-    halves = {node: widths.get(node, _LANE) / 2 for node in joined}
+    halves = _halves(layers, widths)
     offsets = [_offsets(layer, halves) for layer in layers]
-    total = max(
-        (o[-1] + halves[layer[-1]] for o, layer in zip(offsets, layers, strict=True)),
-        default=0.0,
-    )
+    total = _width(layers, widths)
     xs: dict[Hashable, float] = {}
     for layer, offset in zip(layers, offsets, strict=True):
         start = (total - offset[-1] - halves[layer[-1]]) / 2
@@ -223,18 +224,29 @@ def _columns(
             weights = [sum(w for _, w in joined[n]) or 1e-3 for n in layer]
             # Neighbours keep their distance: what is left once it is taken away grows.
             rest = total - offset[-1] - halves[layer[-1]]
-            shifts = isotonic_regression(
-                np.array(wanted) - offset, sample_weight=weights, y_min=0.0, y_max=rest
-            )
+            shifts = isotonic_regression(np.array(wanted) - offset, weights=weights).x
+            shifts = shifts.clip(0.0, rest)
             xs.update(zip(layer, (shifts + offset).tolist(), strict=True))
     return xs, total
+
+
+def _halves(layers: Layers, widths: Mapping[Hashable, float]) -> dict[Hashable, float]:
+    return {node: widths.get(node, _LANE) / 2 for layer in layers for node in layer}
+
+
+def _width(layers: Layers, widths: Mapping[Hashable, float]) -> float:
+    """What the widest layer takes; about the same in any order."""
+    halves = _halves(layers, widths)
+    ends = [_offsets(layer, halves)[-1] + halves[layer[-1]] for layer in layers]
+    return max(ends, default=0.0)
 
 
 def _offsets(layer: Sequence[Hashable], halves: Mapping[Hashable, float]) -> Any:
     """How far each center is from the left end of a layer that is packed."""
     spaces = [halves[layer[0]]]
     for one, other in itertools.pairwise(layer):
-        spaces.append(halves[one] + GAP + halves[other])
+        gap = _LANE_GAP if isinstance(one, _Lane) or isinstance(other, _Lane) else GAP
+        spaces.append(halves[one] + gap + halves[other])
     return np.cumsum(spaces)
 
 

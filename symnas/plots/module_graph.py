@@ -7,7 +7,7 @@ import inspect
 import itertools
 import re
 import warnings
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import networkx as nx
@@ -24,8 +24,8 @@ _HEAD, _TAIL = 40, 19  # Of a longer chain.
 _LONGEST_PERIOD = 8  # Of layers that repeat together.
 _LONGEST_HOVER = 1500
 
-# Steps between layers that only look at shapes or pick one of several outputs.
-_UNSEEN = frozenset(("getitem", "getattr", "size", "dim", "shape", "contiguous"))
+_LOOKS = frozenset(("getattr", "size", "dim", "numel"))  # At shapes: no data flows.
+_UNSEEN = frozenset(("getitem", "contiguous"))  # It flows through them as it is.
 
 
 def of_module(module: torch.nn.Module) -> nx.MultiDiGraph:
@@ -99,25 +99,30 @@ def _module_graph(module: torch.nn.Module, depth: int) -> nx.MultiDiGraph:
     flow = None if isinstance(module, _CONTAINERS) else _flow(module, depth)
     if flow is not None:
         return _folded(flow)
-    boxes = [_module_box(m, name, depth) for name, m in module.named_children()]
+    boxes = [_module_box(m, name, depth) for name, m in _children(module)]
     return _stack(_repeats(boxes, _stack))
 
 
 def _opens(module: torch.nn.Module) -> bool:
     """Whether it has parts to show; layers of torch are shown whole."""
-    if not any(True for _ in module.children()):
+    if not _children(module):
         return False
     containers = (torch.nn.Sequential, *_CONTAINERS)
     ours = isinstance(module, containers) or "Transformer" in type(module).__name__
     return ours or not type(module).__module__.startswith("torch.nn.")
 
 
+def _children(module: torch.nn.Module) -> list[tuple[str, torch.nn.Module]]:
+    """All of them; `named_children` leaves out those that stand in a second place."""
+    return [(k, child) for k, child in module._modules.items() if child is not None]
+
+
 def _links(module: torch.nn.Sequential, path: str, depth: int) -> Iterator[Box]:
     """The boxes of a chain; chains in it that have no name of their own join in."""
-    for name, child in module.named_children():
+    for name, child in _children(module):
         inside = f"{path}.{name}" if path else name
-        plain = type(child) is torch.nn.Sequential and name.isdecimal()
-        if plain and depth and len(child):
+        nameless = name.isdecimal() and depth > 0
+        if nameless and type(child) is torch.nn.Sequential and len(child):
             yield from _links(child, inside, depth)
         else:
             yield _module_box(child, inside, depth)
@@ -147,30 +152,34 @@ def _cut(text: str) -> str:
 def _described(module: torch.nn.Module) -> str:
     """What one would write to make it, without what is as by default."""
     kind = type(module)
-    parameters = inspect.signature(kind.__init__).parameters
-    named = [p for p in list(parameters.values())[1:] if p.kind is not p.VAR_KEYWORD]
-    required = [p.name for p in named if p.default is p.empty]
-    shown: list[str] = []
-    written: set[str] = set()
-    for item in _items(module.extra_repr()):
-        name, equals, value = item.partition("=")
-        known = parameters.get(name) if equals else None
-        written.add(name)
-        if known is not None and repr(known.default) == value:
-            continue
-        value = re.sub(r"\((\d+)(?:, \1)+\)", r"\1", value)  # (3, 3) is written 3.
-        value = re.sub(r"\d+\.\d{4,}", lambda found: f"{float(found[0]):.4g}", value)
-        if known is not None and repr(known.default) == value:
-            continue
-        shown.append(value if name in required else f"{name}{equals}{value}")
-    if not written:
-        for parameter in named:
-            value = vars(module).get(parameter.name)
-            basic = isinstance(value, (bool, int, float, str))
-            if basic and value != parameter.default:
-                known = parameter.name in required
-                shown.append(repr(value) if known else f"{parameter.name}={value!r}")
-    return f"{kind.__name__}({', '.join(shown)})" if shown else kind.__name__
+    parameters = dict(inspect.signature(kind.__init__).parameters)
+    arguments = [
+        _argument(*item.partition("="), parameters)
+        for item in _items(module.extra_repr())
+    ]
+    if not arguments:
+        # It says nothing, so what it keeps under the names of its parameters does.
+        arguments = [
+            _argument(name, "=", repr(value), parameters)
+            for name in parameters
+            if isinstance(value := vars(module).get(name), (bool, int, float, str))
+        ]
+    shown = ", ".join(filter(None, arguments))
+    return f"{kind.__name__}({shown})" if shown else kind.__name__
+
+
+def _argument(
+    name: str, equals: str, value: str, parameters: Mapping[str, inspect.Parameter]
+) -> str:
+    """`name=value` as short as it can be written; nothing for a default."""
+    default = parameters[name].default if name in parameters and equals else name
+    alike = re.sub(r"\((\d+)(?:, \1)+\)", r"\1", value)  # (3, 3) can be written 3.
+    if repr(default) in (value, alike):
+        return ""
+    if default is inspect.Parameter.empty:
+        name = equals = ""  # It is required, so its place says which it is.
+    short = re.sub(r"\d+\.\d{4,}", lambda found: f"{float(found[0]):.4g}", alike)
+    return f"{name}{equals}{short}"
 
 
 def _items(text: str) -> list[str]:
@@ -212,7 +221,11 @@ def _flow(module: torch.nn.Module, depth: int) -> nx.MultiDiGraph | None:
             child = module.get_submodule(str(node.target))
             box = _module_box(child, str(node.target), depth)
         elif node.op in ("call_function", "call_method"):
-            box = {"label": _function(node), "kind": None, "unseen": _is_unseen(node)}
+            box = {
+                "label": _function(node),
+                "kind": None,
+                "unseen": _name(node) in _LOOKS | _UNSEEN,
+            }
         elif node.op in ("placeholder", "output"):
             # With one input and one output the ends of the drawing say as much.
             box = {"label": str(node.target), "kind": None}
@@ -220,8 +233,8 @@ def _flow(module: torch.nn.Module, depth: int) -> nx.MultiDiGraph | None:
         else:
             box = {"label": str(node.target), "kind": None, "unseen": True}
         graph.add_node(node, **box)
-        for source in node.all_input_nodes:
-            graph.add_edge(source, node)
+        if _name(node) not in _LOOKS:
+            graph.add_edges_from((source, node) for source in node.all_input_nodes)
     end = next(node for node in graph if node.op == "output")
     used = nx.ancestors(graph, end) | {end}
     for node in list(graph):
@@ -232,17 +245,17 @@ def _flow(module: torch.nn.Module, depth: int) -> nx.MultiDiGraph | None:
     return nx.MultiDiGraph(graph) if len(graph) else None
 
 
-def _is_unseen(node: torch.fx.Node) -> bool:
-    name = getattr(node.target, "__name__", str(node.target))
-    return name in _UNSEEN
+def _name(node: torch.fx.Node) -> str:
+    return getattr(node.target, "__name__", str(node.target))
 
 
 def _function(node: torch.fx.Node) -> str:
     """A call of a function as one would write it, without the tensors."""
-    name = getattr(node.target, "__name__", str(node.target)).strip("_")
+    name = _name(node).strip("_")
     rest = node.args if node.op == "call_function" else node.args[1:]
     shown = [repr(a) for a in rest if not _has_nodes(a)]
-    shown += [f"{k}={a!r}" for k, a in node.kwargs.items() if not _has_nodes(a)]
+    named = {k: a for k, a in node.kwargs.items() if k != "inplace"}
+    shown += [f"{k}={a!r}" for k, a in named.items() if not _has_nodes(a)]
     symbol = {"add": "+", "iadd": "+", "mul": "x", "imul": "x", "sub": "-"}.get(name)
     if symbol and not shown:
         return symbol
@@ -272,7 +285,7 @@ def _symbolic_box(node: Any, depth: int) -> Box:
     decision = isinstance(node, hyper.HyperValue)
     name = describe(node, width=None).partition("(")[0]
     if not parts or not depth:
-        box = {"label": name, "code": describe(node, width=38), "kind": name}
+        box = {"label": name, "code": describe(node, width=46), "kind": name}
         return {**box, "open": decision, "closed": bool(parts)}
     boxes = [_symbolic_box(part, depth - 1) for part in parts]
     if decision:

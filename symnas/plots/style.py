@@ -56,7 +56,8 @@ def light(hex_color: str) -> str:
 
 def escaped(text: str) -> str:
     """A text that plotly shows as it is: it takes `<b>` and the like for HTML."""
-    return html.escape(text, quote=False).replace("\n", "<br>")
+    shown = html.escape(text, quote=False).replace("\n", "<br>")
+    return shown.replace("  ", "\N{NO-BREAK SPACE}" * 2)
 
 
 def text_width(text: str) -> float:

@@ -9,6 +9,7 @@ import html
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -119,27 +120,27 @@ class _Page:
             "winners": list(self._winners()),
             "several": several,
             "progress": [
-                self._figure("best_so_far", lambda: plots.best_so_far(result)),
-                self._figure("over_time", lambda: plots.over_time(result)),
+                self._figure("best_so_far", partial(plots.best_so_far, result)),
+                self._figure("over_time", partial(plots.over_time, result)),
             ]
             if not several
-            else [self._figure("pareto_front", lambda: plots.pareto_front(result))],
+            else [self._figure("pareto_front", partial(plots.pareto_front, result))],
             "importances": [
-                self._figure(f"importance_{i}", lambda found=found: _bars(found))
+                self._figure(f"importance_{i}", partial(_bars, found))
                 for i, found in enumerate(importances)
             ],
             "slices": [
-                self._figure(f"slice_{i}", lambda name=name: _slice(result, name))
+                self._figure(f"slice_{i}", partial(_slice, result, name))
                 for i, name in enumerate(order[:_MOST_SLICES])
             ]
             if result.num_completed
             else [],
             "slices_left": max(len(order) - _MOST_SLICES, 0),
             "parallel": self._figure(
-                "parallel", lambda: plots.parallel_coordinates(result, order or None)
+                "parallel", partial(plots.parallel_coordinates, result, order or None)
             ),
-            "curves": self._figure("curves", lambda: plots.learning_curves(result)),
-            "timeline": self._figure("timeline", lambda: plots.timeline(result)),
+            "curves": self._figure("curves", partial(plots.learning_curves, result)),
+            "timeline": self._figure("timeline", partial(plots.timeline, result)),
             "table": table,
             "failures": reasons[:_MOST_REASONS],
             "reasons_left": max(len(reasons) - _MOST_REASONS, 0),
@@ -202,7 +203,8 @@ class _Page:
         ends: dict[int, list[str]] = {}
         by_id = {trial.id: trial for trial in front}
         for i, name in enumerate(result.objectives[:_MOST_OBJECTIVES]):
-            best = max(front, key=lambda trial, i=i: signs[i] * trial.rewards[i])
+            gains = [signs[i] * trial.rewards[i] for trial in front]
+            best = front[gains.index(max(gains))]
             ends.setdefault(best.id, []).append(name)
         for number, (trial_id, names) in enumerate(ends.items()):
             title = f"The best by {' and '.join(names)}"
