@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from symnas.result import Result
 
 _MOST_ROWS = 40
-_MOST_BARS = 2000  # Of one status.
+_MOST_BARS = 1000  # Of one status.
 _TOLERANCE = 1e-3  # Seconds by which clocks may be wrong.
 _RESOLUTION = 1000  # Parts of the time axis that can be told apart.
 

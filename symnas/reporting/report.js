@@ -37,31 +37,55 @@
       displayModeBar: phone.matches || figure.fixed ? false : "hover",
       responsive: !figure.fixed,
     };
-    // Plotly keeps what it is given, and writes into it.
-    return Plotly.react(element, figure.data, layout, config);
-  }
-
-  const plots = Array.from(document.querySelectorAll("[data-figure]"));
-
-  // One after the other, so that the page can be read and scrolled from the beginning.
-  function drawAll(rest) {
-    if (rest.length === 0) {
-      document.documentElement.dataset.drawn = plots.length;
-      return;
-    }
-    Promise.resolve(draw(rest[0])).then(function () {
-      setTimeout(drawAll, 0, rest.slice(1));
+    return Plotly.react(element, figure.data, layout, config).then(function () {
+      element.dataset.drawn = layout.template === data.templates.dark ? "dark" : "light";
     });
   }
 
-  function redraw() {
-    delete document.documentElement.dataset.drawn;
-    drawAll(plots);
+  const plots = Array.from(document.querySelectorAll("[data-figure]"));
+  const queue = new Set();
+  let busy = false;
+
+  // One after the other, so that the page can be read and scrolled meanwhile.
+  function drawNext() {
+    const next = queue.values().next();
+    busy = !next.done;
+    if (busy) {
+      queue.delete(next.value);
+      Promise.resolve(next.value)
+        .then(draw)
+        .catch(console.error)
+        .then(() => setTimeout(drawNext, 0));
+    }
   }
 
-  redraw();
+  function drawSoon(elements) {
+    elements.forEach((element) => queue.add(element));
+    if (!busy) {
+      drawNext();
+    }
+  }
+
+  // What nobody has scrolled to yet costs nothing.
+  const near = new IntersectionObserver(
+    function (entries) {
+      const seen = entries.filter((entry) => entry.isIntersecting);
+      seen.forEach((entry) => near.unobserve(entry.target));
+      drawSoon(seen.map((entry) => entry.target));
+    },
+    { rootMargin: "500px 0px" },
+  );
+  plots.forEach((element) => near.observe(element));
+
+  function redraw() {
+    drawSoon(plots.filter((element) => element.dataset.drawn));
+  }
+
   dark.addEventListener("change", redraw);
   phone.addEventListener("change", redraw);
+  window.addEventListener("beforeprint", function () {
+    plots.filter((element) => !element.dataset.drawn).forEach(draw);
+  });
 
   // --- the table of trials ---
 

@@ -78,7 +78,7 @@ class Page:
         )
         self.prefer(scheme)
         self.send("Page.navigate", url=self._url)
-        self.wait("document.documentElement?.dataset.drawn")
+        self.wait("document.readyState === 'complete' && typeof Plotly !== 'undefined'")
 
     async def _subscribe(self, event: str, listener: Any) -> None:
         self._tab.subscribe(event, listener)
@@ -104,6 +104,11 @@ class Page:
         """Sets what the system prefers, 'light' or 'dark'."""
         feature = {"name": "prefers-color-scheme", "value": scheme}
         self.send("Emulation.setEmulatedMedia", features=[feature])
+
+    def draw_all(self) -> None:
+        """Has all figures drawn, as before printing; others wait until one scrolls."""
+        self.value("window.dispatchEvent(new Event('beforeprint'))")
+        self.wait("!document.querySelector('[data-figure]:not([data-drawn])')")
 
     def wait(self, condition: str) -> None:
         deadline = time.monotonic() + 60
@@ -146,15 +151,19 @@ def opened(
 ) -> Iterator[Callable[..., Page]]:
     """Opens the report of a study, and checks what is true of each."""
     pages: list[Page] = []
-    paths: dict[int, Path] = {}
+    written: list[tuple[sn.Result, Path]] = []
 
     def open_report(
-        result: sn.Result, width: int = 1280, scheme: str = "light"
+        result: sn.Result, width: int = 1280, scheme: str = "light", whole: bool = True
     ) -> Page:
-        if id(result) not in paths:
-            paths[id(result)] = tmp_path_factory.mktemp("report") / "report.html"
-            result.report(paths[id(result)])
-        pages.append(Page(browser, paths[id(result)], width, scheme))
+        path = next((path for other, path in written if other is result), None)
+        if path is None:
+            path = tmp_path_factory.mktemp("report") / "report.html"
+            result.report(path)
+            written.append((result, path))
+        pages.append(Page(browser, path, width, scheme))
+        if whole:
+            pages[-1].draw_all()
         assert pages[-1].complaints == []
         assert pages[-1].requests == {}
         assert pages[-1].value("document.documentElement.scrollWidth <= innerWidth")

@@ -57,6 +57,18 @@ def test_all_figures_are_drawn(desk, result):
     assert desk.value(points) >= result.num_completed
 
 
+def test_figures_are_drawn_when_one_scrolls_to_them(opened, result):
+    page = opened(result, whole=False)
+    first, last = (
+        f"document.querySelector('[data-figure={name}]')" for name in FIGURES[::9]
+    )
+    page.wait(f"{first}.dataset.drawn")
+    assert not page.value(f"{last}.dataset.drawn")
+    page.value(f"{last}.scrollIntoView()")
+    page.wait(f"{last}.dataset.drawn")
+    assert page.complaints == []
+
+
 def column(page, number):
     return page.texts(f"#table tbody tr:not([hidden]) td:nth-child({number + 1})")
 
@@ -129,7 +141,8 @@ def test_on_a_dark_phone_figures_are_narrow_and_follow_the_light(opened, result)
     ink = "getComputedStyle(document.querySelector('.xtick text')).fill"
     dark = page.value(ink)
     page.prefer("light")
-    page.wait(f"document.documentElement.dataset.drawn && {ink} !== '{dark}'")
+    page.wait("!document.querySelector('[data-drawn=dark]')")
+    assert page.value(ink) != dark
     assert page.complaints == []
 
 
