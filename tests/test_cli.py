@@ -70,6 +70,7 @@ def test_demo_runs(tmp_path: Path) -> None:
     assert {f.name for f in (tmp_path / "new" / "out").iterdir()} == {
         "description.json",
         "model.py",
+        "report.html",
         "weights.safetensors",
     }
 

@@ -21,6 +21,7 @@ Box = dict[str, Any]
 
 _MOST_BOXES = 60  # Containers are opened, level by level, while there are no more.
 _HEAD, _TAIL = 40, 19  # Of a longer chain.
+_MOST_IN_FLOW = 150  # Of a larger graph nobody sees the branches.
 _LONGEST_PERIOD = 8  # Of layers that repeat together.
 _LONGEST_HOVER = 1500
 
@@ -75,13 +76,13 @@ def _boxes(graph: nx.MultiDiGraph) -> Iterator[Box]:
 
 def _shortened(graph: nx.MultiDiGraph) -> nx.MultiDiGraph:
     """The beginning and the end of a long chain."""
-    if len(graph) <= _MOST_BOXES:
+    form = {"chain": _chain, "stack": _stack}.get(graph.graph.get("form", ""))
+    if form is None or len(graph) <= _MOST_BOXES:
         return graph
     nodes = list(nx.topological_sort(graph))
     kept = [dict(graph.nodes[node]) for node in nodes]
     left = len(nodes) - _HEAD - _TAIL
     gap = {"label": f"... {left} more ...", "kind": None}
-    form = _stack if graph.graph.get("form") == "stack" else _chain
     return form([*kept[:_HEAD], gap, *kept[-_TAIL:]])
 
 
@@ -205,12 +206,12 @@ class _Tracer(torch.fx.Tracer):
 
 def _flow(module: torch.nn.Module, depth: int) -> nx.MultiDiGraph | None:
     """The boxes that one forward passes; None if `torch.fx` cannot follow it."""
-    plain = {
-        p.name: p.default
-        for p in inspect.signature(module.forward).parameters.values()
-        if p.default is not p.empty
-    }
     try:
+        plain = {
+            p.name: p.default
+            for p in inspect.signature(module.forward).parameters.values()
+            if p.default is not p.empty
+        }
         traced = _Tracer().trace(module, concrete_args=plain or None)
     except Exception:
         return None  # It depends on values, or does what tracing does not know.
@@ -242,7 +243,7 @@ def _flow(module: torch.nn.Module, depth: int) -> nx.MultiDiGraph | None:
             graph.remove_node(node)
         elif graph.nodes[node].get("unseen"):
             _contract(graph, node)
-    return nx.MultiDiGraph(graph) if len(graph) else None
+    return nx.MultiDiGraph(graph) if 0 < len(graph) <= _MOST_IN_FLOW else None
 
 
 def _name(node: torch.fx.Node) -> str:
@@ -322,6 +323,7 @@ def _chain(boxes: Iterable[Box]) -> nx.MultiDiGraph:
     """Boxes below each other, with arrows."""
     graph = _beside(boxes)
     graph.add_edges_from(itertools.pairwise(list(graph)))
+    graph.graph["form"] = "chain"
     return graph
 
 

@@ -182,6 +182,22 @@ def test_long_chains_are_cut_in_the_middle():
     assert drawn[-1] == "Linear(500, 501)"
 
 
+def test_large_graphs_get_no_arrow_that_is_not_there():
+    class Wide(torch.nn.Module):
+        def __init__(self, count):
+            super().__init__()
+            self.layers = torch.nn.ModuleList(
+                torch.nn.Linear(4, i) for i in range(1, count)
+            )
+
+        def forward(self, x):
+            return torch.cat([layer(x) for layer in self.layers], 1)
+
+    assert arrows(Wide(71)) == 70  # Into the concatenation.
+    assert arrows(Wide(401)) == 0
+    assert texts(Wide(401)) == ["layers<br>401,000 parameters"]
+
+
 def test_deep_models_stay_readable():
     class Block(torch.nn.Module):
         def __init__(self, width):
