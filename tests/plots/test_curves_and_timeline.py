@@ -43,6 +43,21 @@ def test_curves_are_what_trials_reported_and_crosses_where_they_were_cut():
     assert "10 of them were cut short" in figure.layout.title.text
 
 
+def test_a_trial_that_had_the_whole_budget_was_not_cut():
+    def evaluate(example):
+        for step in range(1, 10):
+            yield example["x"] * step
+
+    result = sn.search(
+        {"x": sn.floatv(0.0, 1.0)}, evaluate, "hyperband", 30, seed=0, progress=False
+    )
+    budgets = [trial.budget for trial in result.trials]
+    assert len({*budgets}) > 1
+    cut = result.plot_learning_curves().data[-1]
+    assert cut.name == "cut short"
+    assert len(cut.x) == sum(budget < max(budgets) for budget in budgets)
+
+
 def test_trials_without_measurements_have_no_curves(study, line):
     with pytest.raises(ValueError, match="No trial reported anything on the way"):
         study(line, [1.0]).plot_learning_curves()
