@@ -15,8 +15,12 @@ from measure import report, seconds
 
 import symnas as sn
 
-# What lies on the first screens: the others are drawn when one scrolls to them.
-_DRAWN = "document.querySelectorAll('[data-drawn]').length >= 2"
+# Figures are drawn when one scrolls to them.
+_DRAWN = (
+    "document.getElementById('progress')?.scrollIntoView(),"
+    "document.querySelectorAll('[data-drawn]').length > 0"
+)
+_PAINTED = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
 WIDTHS = {"1280 px": 1280, "390 px": 390}
 SIZES = (100, 10_000, 100_000)
 
@@ -42,7 +46,7 @@ def study(num_trials: int) -> sn.Result:
 
 
 async def opening(path: Path, width: int) -> tuple[float, float, float]:
-    """Seconds until something is seen and the first figures are; those of the processor."""
+    """Seconds until something is seen and the first figure is; those of the processor."""
     from choreographer import Browser
 
     async with Browser(headless=True) as browser:
@@ -53,10 +57,10 @@ async def opening(path: Path, width: int) -> tuple[float, float, float]:
             answer = await tab.send_command("Runtime.evaluate", params)
             return answer["result"]["result"].get("value")
 
-        async def processor() -> float:
+        async def processor() -> dict[int, float]:
             answer = await browser.send_command("SystemInfo.getProcessInfo")
             processes = answer["result"]["processInfo"]
-            return sum(p["cpuTime"] for p in processes if p["type"] == "renderer")
+            return {p["id"]: p["cpuTime"] for p in processes if p["type"] == "renderer"}
 
         size = {"width": width, "height": 900, "deviceScaleFactor": 1}
         await tab.send_command(
@@ -67,8 +71,11 @@ async def opening(path: Path, width: int) -> tuple[float, float, float]:
         while not await value(_DRAWN):
             await asyncio.sleep(0.05)
         drawn = time.perf_counter() - begun
-        paint = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
-        return await value(paint) / 1000, drawn, await processor() - used
+        while not (painted := await value(_PAINTED)):
+            await asyncio.sleep(0.05)
+        # The browser keeps others, for its own pages.
+        by_process = {i: t - used.get(i, 0.0) for i, t in (await processor()).items()}
+        return painted / 1000, drawn, max(by_process.values())
 
 
 def main() -> None:
@@ -90,7 +97,7 @@ def main() -> None:
         "trials",
         "screen",
         "first seen, s",
-        "first figures, s",
+        "first figure, s",
         "of the processor",
     ]
     report("Opening it in headless Chromium", columns, opened)

@@ -165,7 +165,10 @@ def progress_over(
                 hoverinfo="text",
             )
         )
-    said = f"The best {objective} after each of {len(done):,} completed trials."
+    trials = (
+        f"{len(done):,} completed trials" if len(done) > 1 else "one completed trial"
+    )
+    said = f"The best {objective} of {trials}, as it was found."
     if outside:
         said += f" {outside:,} that are far worse lie outside the figure."
     style.explained(figure, said, 420)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,8 +24,8 @@ _HIGHLIGHTED = 5
 def learning_curves(result: Result) -> go.Figure:
     """The first objective of each trial over its steps, and where trials were cut.
 
-    A cross ends a curve that an early-stopping policy or the budget of the algorithm has
-    cut short. The best trials stand out.
+    A cross ends a curve that an early-stopping policy has cut short, or the algorithm, with
+    a smaller budget than it gave to others. The best trials stand out.
 
     Raises:
       ValueError: no trial has reported anything on the way.
@@ -68,8 +69,10 @@ def learning_curves(result: Result) -> go.Figure:
     )
     others = style.thinned(np.setdiff1d(ids, best), _MOST_CURVES)
     stopped = record.having("stopped_early")
+    budgets = {i: record.budget(i) or math.inf for i in ids.tolist()}
+    whole = max(budgets.values())
     cut = np.array(
-        [i for i in ids if i in stopped or record.budget(int(i)) is not None], dtype=int
+        [i for i in budgets if i in stopped or budgets[i] < whole], dtype=int
     )
     figure = go.Figure()
     if len(others):

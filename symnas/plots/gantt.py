@@ -71,7 +71,9 @@ def timeline(result: Result) -> go.Figure:
         left_out += len(found) - len(kept)
         for i in kept.tolist():
             row, lane, begun, ended, first, number = found[i]
-            x += [begun / length, ended / length, None]
+            # A bar that is thinner than a pixel would not be seen.
+            shown = max(ended, begun + times.span / _RESOLUTION)
+            x += [begun / length, shown / length, None]
             y += [row, row, None]
             said = f"trial {first}" + (
                 f" and {number - 1:,} more" if number > 1 else ""
@@ -91,7 +93,9 @@ def timeline(result: Result) -> go.Figure:
                 )
             )
     at_once = float(np.nansum(times.ended - times.begun)) / max(times.span, 1e-9)
-    said = f"On average {at_once:.2g} trials ran at once."
+    said = f"Trials ran for {at_once:.0%} of the time."
+    if at_once > 1:
+        said = f"On average {at_once:.2g} trials ran at once."
     if len(lanes) > len(rows):
         said += f" The first {len(rows)} of {len(lanes):,} rows are drawn."
     if left_out:

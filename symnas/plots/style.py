@@ -147,7 +147,11 @@ def cropped(values: NDArray[np.float64], sign: float) -> tuple[float, float, int
     """
     gains = sign * values
     low, high = float(gains.min()), float(gains.max())
-    usual = float(np.quantile(gains, 0.05))
+    usual, quarter = np.quantile(gains, [0.05, 0.25]).tolist()
+    if (
+        high - usual > 50 * (high - quarter) > 0
+    ):  # Many are, as where training diverges.
+        usual = quarter
     if high - low > 4 * (high - usual):
         low = high - 1.5 * (high - usual)
     margin = 0.05 * (high - low) or 0.05 * abs(high) or 1.0

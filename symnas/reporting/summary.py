@@ -12,6 +12,7 @@ import numpy as np
 from symnas.plots.clock import clock
 from symnas.plots.style import NothingToDraw
 from symnas.progress import short
+from symnas.reporting.failures import failures
 from symnas.trial import COMPLETED, PENDING
 
 if TYPE_CHECKING:
@@ -58,7 +59,11 @@ def verdict(result: Result) -> str:
     """Whether the search has come to an end, as far as its trials can tell."""
     done = np.flatnonzero(result._record.statuses() == COMPLETED) + 1
     if not len(done):
-        return f"No trial was completed. {result._why_none()}"
+        reasons = failures(result)
+        if not reasons:
+            return "No trial was completed yet."
+        number = len(reasons[0].ids)
+        return f"No trial was completed. {reasons[0].reason} ({number:,} {reasons[0].status})"
     last = last_improvement(result)
     after = int((done > last).sum())
     if len(done) == 1:

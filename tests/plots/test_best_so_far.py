@@ -87,3 +87,10 @@ def test_without_beginnings_trials_count_one_after_the_other(study, line):
     figure = result.plot_over_time()
     assert list(trace(figure, "trials").x) == [2.0, 5.0, 9.0]
     assert "one after the other" in figure.layout.xaxis.title.text
+
+
+def test_a_tenth_of_rewards_that_diverged_does_not_flatten_the_rest(study, line):
+    losses = [*np.linspace(0.0, 1.0, 90), *[1e9] * 10]
+    low, high = study(line, losses, ["-loss"]).plot_best_so_far().layout.yaxis.range
+    assert low < 0
+    assert 1 < high < 2

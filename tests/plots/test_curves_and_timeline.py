@@ -43,6 +43,21 @@ def test_curves_are_what_trials_reported_and_crosses_where_they_were_cut():
     assert "10 of them were cut short" in figure.layout.title.text
 
 
+def test_a_trial_that_had_the_whole_budget_was_not_cut():
+    def evaluate(example):
+        for step in range(1, 10):
+            yield example["x"] * step
+
+    result = sn.search(
+        {"x": sn.floatv(0.0, 1.0)}, evaluate, "hyperband", 30, seed=0, progress=False
+    )
+    budgets = [trial.budget for trial in result.trials]
+    assert len({*budgets}) > 1
+    cut = result.plot_learning_curves().data[-1]
+    assert cut.name == "cut short"
+    assert len(cut.x) == sum(budget < max(budgets) for budget in budgets)
+
+
 def test_trials_without_measurements_have_no_curves(study, line):
     with pytest.raises(ValueError, match="No trial reported anything on the way"):
         study(line, [1.0]).plot_learning_curves()
@@ -84,7 +99,7 @@ def test_of_many_trials_those_side_by_side_share_a_bar(study, line):
     assert len(failed.x) // 3 == 50
     assert len(completed.x) // 3 == 51
     lengths = [end - begun for begun, end, _ in bars(failed)]
-    np.testing.assert_allclose(lengths, 1 / 60)
+    np.testing.assert_allclose(lengths, 5 / 60)  # A thousandth of the axis.
 
 
 def test_a_study_without_times_has_no_timeline(study, line):

@@ -41,7 +41,7 @@ def test_the_verdict_says_whether_it_still_improved(line):
     )
     assert "nothing to compare" in summary.verdict(result_of(line, [1]))
     assert summary.verdict(result_of(line, ["no luck", "no"])) == (
-        "No trial was completed. Trial 1 is failed: no luck"
+        "No trial was completed. no luck (1 failed)"
     )
     minimised = result_of(line, [5, 4, 6, 7, 8, 9], objectives=["-loss"])
     assert "last 4 of 6" in summary.verdict(minimised)
