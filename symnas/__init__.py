@@ -41,11 +41,12 @@ from symnas.trial import Trial as Trial
 if TYPE_CHECKING:
     from symnas import benchmarks as benchmarks
     from symnas import plots as plots
+    from symnas import predictors as predictors
     from symnas import proxies as proxies
 
 __version__ = "0.1.0"
 
-_WHEN_USED = ("benchmarks", "plots", "proxies")  # Most programs do without.
+_WHEN_USED = ("benchmarks", "plots", "predictors", "proxies")  # Most programs do without.
 
 
 def __getattr__(name: str) -> Any:
