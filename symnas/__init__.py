@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from symnas import algorithms as algorithms
 from symnas import callbacks as callbacks
+from symnas import early_stopping as early_stopping
 from symnas import nn as nn
 from symnas import spaces as spaces
 from symnas import stop_rules as stop_rules

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from symnas.curves import Curve, curve_of
 from symnas.layout import Layout
 from symnas.seeding import torch_seeded
 from symnas.space import SearchSpace
@@ -91,6 +92,14 @@ class Record:
         )
         return measured
 
+    def curve(self, trial_id: int) -> Curve:
+        """What a trial measured of the first objective."""
+        return curve_of(
+            self.measurements(trial_id),
+            self.objectives.names[0],
+            self.objectives.signs[0],
+        )
+
     def trial(self, trial_id: int) -> Trial:
         if not 1 <= trial_id <= len(self):
             raise IndexError(f"This study has trials 1 to {len(self)}, got {trial_id}.")
@@ -124,6 +133,9 @@ class Record:
 
     def statuses(self) -> NDArray[np.uint8]:
         return np.array(self._status)
+
+    def status(self, trial_id: int) -> int:
+        return self._status[trial_id - 1]
 
     def is_pending(self, trial_id: int) -> bool:
         return self._status[trial_id - 1] == PENDING
