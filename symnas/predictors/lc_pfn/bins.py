@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 from symnas.predictors.lc_pfn.prior import NUM_STEPS, add_noise, sample_curves
 
 
+@functools.cache  # Half a second, and the same for every training.
 def prior_borders(num_bins: int, seed: int = 1, num_curves: int = 20_000) -> Tensor:
     """Borders (bins + 1,): quantiles of what is observed of curves of the prior."""
     rng = np.random.default_rng(seed)

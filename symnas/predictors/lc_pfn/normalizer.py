@@ -71,13 +71,13 @@ class Normalizer:
     def inverse(self, value: ArrayLike) -> Any:
         """Metrics of values; those outside [0, 1] give the hard bounds."""
         worst, scale = self._worst_and_scale()
-        value = np.clip(np.asarray(value, float), 0.0, 1.0)
+        value = np.asarray(value, float)
         position = logit(np.clip(value / scale + worst, 0.0, 1.0))
+        position = -position if self.minimize else position
         low, high = self.soft
-        metric = ((-position if self.minimize else position) + 1) / 2 * (
-            high - low
-        ) + low
-        return np.clip(metric, *self.hard)
+        metric = np.clip((position + 1) / 2 * (high - low) + low, *self.hard)
+        at_0, at_1 = self.hard[::-1] if self.minimize else self.hard
+        return np.where(value <= 0, at_0, np.where(value >= 1, at_1, metric))
 
     def log_slope(self, metric: ArrayLike) -> Any:
         """Logarithm of the change of the value with the metric."""

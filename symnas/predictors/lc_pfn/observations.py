@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from symnas.predictors.lc_pfn.normalizer import Normalizer
 
-_NOISY = (-4.0, 7.0)  # Noise takes curves of the prior this far out of [0, 1].
+NOISY = (-4.0, 7.0)  # Noise takes curves of the prior this far out of [0, 1].
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def _check_values(i: int, at: Any, values: Any, normalizer: Normalizer | None) -
             f"Curve {i} has NaN at step {at[np.isnan(values)][0]}: leave it out and name "
             "the other steps in `observed_at`, or write a diverged loss as inf."
         )
-    low, high = _NOISY if normalizer is None else normalizer.hard
+    low, high = NOISY if normalizer is None else normalizer.hard
     outside = (values < low) | (values > high)
     if not outside.any():
         return

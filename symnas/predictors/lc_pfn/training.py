@@ -33,6 +33,8 @@ SIZES = {
     "small": {"num_layers": 3, "width": 128, "num_heads": 4, "hidden": 256},
     "base": {"num_layers": 6, "width": 256, "num_heads": 4, "hidden": 512},
 }
+STEPS = {"small": 8_000, "base": 10_000}
+CURVES_PER_STEP = {"small": 64, "base": 1_000}
 _CHUNKS = 4  # Parts of a batch; curves of a part have similar cutoffs.
 _ASKED = 20  # Steps that are predicted of each curve, at least, if so many are left.
 _RISE = 400  # Steps of linear warm-up.
@@ -52,8 +54,8 @@ class Training:
     def __init__(
         self,
         size: str,
-        num_steps: int,
-        batch_size: int,
+        num_steps: int | None = None,
+        batch_size: int | None = None,
         learning_rate: float = 1e-3,
         num_bins: int = 1000,
         seed: int = 0,
@@ -61,8 +63,8 @@ class Training:
     ) -> None:
         self.recipe: dict[str, Any] = {
             "size": size,
-            "num_steps": num_steps,
-            "batch_size": batch_size,
+            "num_steps": num_steps or STEPS[size],
+            "batch_size": batch_size or CURVES_PER_STEP[size],
             "learning_rate": learning_rate,
             "num_bins": num_bins,
             "seed": seed,
