@@ -23,10 +23,12 @@ class Curve(NamedTuple):
       steps: (n,), increasing; of several measurements of a step the last one counts.
       values: (n,) of the objective, its sign changed if it is minimised; NaN where it was
         infinite or no number.
+      whole: the trial has come to its own end.
     """
 
     steps: NDArray[np.int64]
     values: NDArray[np.float64]
+    whole: bool = False
 
     @property
     def best(self) -> float:
@@ -39,14 +41,16 @@ class Curve(NamedTuple):
         return int(self.steps[-1]) if len(self.steps) else 0
 
 
-def curve_of(measured: Sequence[Measurement], name: str, sign: float) -> Curve:
+def curve_of(
+    measured: Sequence[Measurement], name: str, sign: float, whole: bool
+) -> Curve:
     """The curve of one metric."""
     by_step = {m.step: m.metrics[name] for m in measured}
     steps = np.fromiter(by_step, np.int64, len(by_step))
     values = sign * np.fromiter(by_step.values(), np.float64, len(by_step))
     order = steps.argsort()
     values[~np.isfinite(values)] = math.nan
-    return Curve(steps[order], values[order])
+    return Curve(steps[order], values[order], whole)
 
 
 Statistic = Callable[..., float]

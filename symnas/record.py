@@ -94,11 +94,14 @@ class Record:
 
     def curve(self, trial_id: int) -> Curve:
         """What a trial measured of the first objective."""
-        return curve_of(
-            self.measurements(trial_id),
-            self.objectives.names[0],
-            self.objectives.signs[0],
+        extras = self._extras.get(trial_id, {})
+        whole = (
+            self._status[trial_id - 1] == COMPLETED
+            and not extras.get("stopped_early")
+            and self.budget(trial_id) is None
         )
+        name, sign = self.objectives.names[0], self.objectives.signs[0]
+        return curve_of(self.measurements(trial_id), name, sign, whole)
 
     def trial(self, trial_id: int) -> Trial:
         if not 1 <= trial_id <= len(self):

@@ -66,6 +66,12 @@ class Rule:
             return False
         return bool(self.gives_up(curve, Others(study, feedback.id)))
 
+    def __or__(self, other: Rule) -> Rule:
+        """Gives up what one of them gives up."""
+        from symnas.early_stopping.either import Either
+
+        return Either(self, other) if isinstance(other, Rule) else NotImplemented
+
 
 def check_early_stopping(given: Any, objectives: Objectives) -> None:
     """Raises if something cannot be asked when to stop."""
