@@ -84,7 +84,8 @@ class ImprovementPerEpoch(Rule):
     """Stops when what is expected of a trial, per epoch, is less than of a new one.
 
     A new one is thought to end anywhere in [0, 1] with weight 1, or like one of the n before
-    it with weight n, and to cost what these did.
+    it with weight n, and to cost what these did. What counts and who goes on is as in
+    `LearningCurve`.
     """
 
     model: Any
@@ -98,11 +99,12 @@ class ImprovementPerEpoch(Rule):
         later = ahead(curve)
         if not len(later):
             return False
-        seen = float(normalised(others.each(best), self.normalizer).max(initial=0.0))
-        incumbent = max(seen, values.max())
+        incumbent = normalised(others.each(best), self.normalizer).max(initial=0.0)
+        if values.max() > incumbent:
+            return False
         predicted = self.model.predict(values, later, observed_at=curve.steps)
         levels = predicted.quantile((np.arange(50) + 0.5) / 50)
-        gain = np.maximum(levels - incumbent, 0).mean(axis=-1)
+        gain = np.maximum(levels - incumbent - 0.05, 0).mean(axis=-1)
         rate = (gain / (later - curve.last_step)).max()
         new = (1 - incumbent) ** 2 / 2 / (len(ends) + 1)
         return bool(rate < new / np.append(ends, curve.last_step).mean())
@@ -244,8 +246,8 @@ def rules(model: Any, normalizer: Normalizer) -> dict[str, Rule | None]:
         "SuccessiveHalving() | Patience(3)": halving | patience,
         "LearningCurve()": curve,
         "LearningCurve(min_improvement=0)": LearningCurve(**given, min_improvement=0.0),
-        "LearningCurve(min_improvement=0.05)": LearningCurve(
-            **given, min_improvement=0.05
+        "LearningCurve(min_improvement=0.01)": LearningCurve(
+            **given, min_improvement=0.01
         ),
         "improvement per epoch": ImprovementPerEpoch(model, normalizer),
         "halving by prediction": HalvingByPrediction(model, normalizer),

@@ -82,6 +82,12 @@ def test_who_knows_the_future_stops_only_what_would_not_win() -> None:
         assert found[i] == (30 if wins[i] else 2)
 
 
+def test_who_leads_goes_on_however_little_there_is_to_gain() -> None:
+    leader = np.concatenate([[0.8, 0.8], np.full(28, 0.9)])
+    curves = [CURVES[0] * 0.5, leader, leader - 0.001]
+    assert lengths(run(LearningCurve(delta=1.0), curves)) == [30, 30, 2]
+
+
 def test_an_improvement_that_is_too_small_does_not_count() -> None:
     curves = np.array([[0.3, 0.4, 0.5, 0.6], [0.31, 0.41, 0.51, 0.63]])
     oracle = Oracle(curves)
