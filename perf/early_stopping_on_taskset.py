@@ -136,7 +136,7 @@ class HalvingByPrediction(Rule):
 
 
 def ahead(curve: Curve) -> NDArray[np.int64]:
-    later = np.unique(np.minimum(curve.last_step + 2 ** np.arange(8), EPOCHS))
+    later = np.unique(np.minimum(curve.last_step + 4 ** np.arange(4), EPOCHS))
     return later[later > curve.last_step]
 
 
@@ -246,9 +246,6 @@ def rules(model: Any, normalizer: Normalizer) -> dict[str, Rule | None]:
         "SuccessiveHalving() | Patience(3)": halving | patience,
         "LearningCurve()": curve,
         "LearningCurve(min_improvement=0)": LearningCurve(**given, min_improvement=0.0),
-        "LearningCurve(min_improvement=0.01)": LearningCurve(
-            **given, min_improvement=0.01
-        ),
         "improvement per epoch": ImprovementPerEpoch(model, normalizer),
         "halving by prediction": HalvingByPrediction(model, normalizer),
         "LearningCurve() | Patience(3)": curve | patience,

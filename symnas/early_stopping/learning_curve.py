@@ -164,7 +164,7 @@ def on_grid(
     last_of_block = np.append(np.diff(steps) > 0, True)
     steps, values = steps[last_of_block], curve.values[last_of_block]
     # The chance changes little from one step to the next.
-    later = np.unique(np.minimum(steps[-1] + 2 ** np.arange(8), -(-horizon // unit)))
+    later = np.unique(np.minimum(steps[-1] + 4 ** np.arange(4), -(-horizon // unit)))
     return steps, values, later[later > steps[-1]]
 
 
