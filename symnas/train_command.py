@@ -85,9 +85,9 @@ def train_lc_pfn(
             console.print(f"Continues after step {training.num_done}.")
         _run(training, checkpoint, every, console)
         console.print(f"Scores on {curves} curves of the prior ...")
-        scores = prior_scores(training.predictor(), curves)
-        about = {"recipe": training.recipe, "num_curves": curves, **scores}
-        save_weights(output, training.network, training.borders, about)
+        model = training.predictor()
+        about = {**model.about, "num_curves": curves, **prior_scores(model, curves)}
+        save_weights(output, model.network, model.borders, model.prior, about)
         checkpoint.unlink()
     except KeyboardInterrupt:
         console.print("Interrupted; the same command continues at the last checkpoint.")

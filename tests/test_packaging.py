@@ -64,13 +64,15 @@ def test_setup_cfg_lists_every_folder_that_holds_python_files() -> None:
     )
 
 
-def test_the_wheel_holds_every_python_file_once_and_the_type_marker(
+def test_the_wheel_holds_every_python_file_once_the_type_marker_and_weights(
     wheel: Path,
 ) -> None:
     names = [
         name for name in zipfile.ZipFile(wheel).namelist() if "dist-info" not in name
     ]
-    assert sorted(names) == sorted([*map(str, _installed_paths()), "symnas/py.typed"])
+    weights = "symnas/predictors/lc_pfn/small.safetensors"
+    data = [weights, "symnas/py.typed"]
+    assert sorted(names) == sorted([*map(str, _installed_paths()), *data])
 
 
 def test_an_unpacked_wheel_imports_from_an_empty_folder(

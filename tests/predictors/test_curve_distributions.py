@@ -57,11 +57,11 @@ def test_cdf_undoes_quantile_in_the_tails_too(make):
 @pytest.mark.parametrize("make", [binned, mixture])
 def test_moments_are_those_of_samples(make):
     predicted = make()
-    samples = predicted.sample(20_000, np.random.default_rng(1))
-    assert samples.shape == (20_000, 2, 3)
-    error = samples.std(axis=0).max() / math.sqrt(20_000)
+    samples = predicted.sample(5_000, np.random.default_rng(1))
+    assert samples.shape == (5_000, 2, 3)
+    error = samples.std(axis=0).max() / math.sqrt(5_000)
     assert predicted.mean == pytest.approx(samples.mean(axis=0), abs=4 * error)
-    assert predicted.std == pytest.approx(samples.std(axis=0), rel=0.03)
+    assert predicted.std == pytest.approx(samples.std(axis=0), rel=0.06)
 
 
 @pytest.mark.parametrize("make", [binned, mixture])
@@ -87,9 +87,9 @@ def test_the_density_of_a_metric_is_the_slope_of_its_cdf(make):
 
 def test_the_mean_of_a_metric_is_that_of_samples_and_infinite_if_its_bound_is_reached():
     error_rate = mixture(Normalizer.error_rate())
-    samples = error_rate.sample(20_000, np.random.default_rng(0))
-    assert error_rate.mean == pytest.approx(samples.mean(axis=0), abs=0.01)
-    assert error_rate.std == pytest.approx(samples.std(axis=0), rel=0.03)
+    samples = error_rate.sample(5_000, np.random.default_rng(0))
+    assert error_rate.mean == pytest.approx(samples.mean(axis=0), abs=0.02)
+    assert error_rate.std == pytest.approx(samples.std(axis=0), rel=0.06)
     loss = NormalMixture(
         np.zeros((1, 1)), np.full((1, 1), 0.1), Normalizer.log_loss(1.0)
     )

@@ -116,13 +116,13 @@ class TestPredict:
 
     def test_nothing_observed_gives_the_prior(self, model):
         values = add_noise(
-            *sample_curves(4000, np.random.default_rng(3)), np.random.default_rng(4)
+            *sample_curves(10_000, np.random.default_rng(3)), np.random.default_rng(4)
         )
         levels = [0.1, 0.5, 0.9]
         for step in (1, 10, 100):
             expected = np.quantile(values[:, step - 1], levels)
             found = model.predict([], step).quantile(levels)[0]
-            assert found == pytest.approx(expected, abs=0.05)
+            assert found == pytest.approx(expected, abs=0.015)
 
     def test_a_longer_run_is_thinned(self, model):
         t = np.arange(1, 151)
@@ -146,7 +146,7 @@ class TestPredict:
     def test_a_diverged_loss_may_be_infinite(self, model):
         losses = [2.3, 2.0, np.inf, np.inf, np.inf]
         predicted = model.predict(losses, [20], Normalizer.log_loss(2.3))
-        assert predicted.median > 5
+        assert predicted.median > 2.3
 
     def test_more_is_known_after_more_steps(self, model, curves):
         errors = [
@@ -201,7 +201,9 @@ class TestWeights:
     @pytest.fixture
     def path(self, model, tmp_path):
         path = tmp_path / "own.safetensors"
-        save_weights(path, model.network, model.borders, {"recipe": "none"})
+        save_weights(
+            path, model.network, model.borders, model.prior, {"recipe": "none"}
+        )
         return path
 
     def test_a_file_gives_back_what_was_written(self, path, model):
@@ -252,13 +254,16 @@ class TestWeights:
         save_file(tensors, mixed, header(path))
         with pytest.raises(ValueError, match="was changed after it was written"):
             LCPFN.load(mixed)
-        save_weights(mixed, model.network, model.borders[:-1], {})
+        save_weights(mixed, model.network, model.borders[:-1], model.prior, {})
         with pytest.raises(ValueError, match="it has 1000 borders"):
+            LCPFN.load(mixed)
+        save_weights(mixed, model.network, model.borders, model.prior[1:], {})
+        with pytest.raises(ValueError, match=r"its prior has shape \(99, 1000\)"):
             LCPFN.load(mixed)
 
     @pytest.mark.parametrize("sizes", [None, [3], [3, 128, 4, 256, 10**12], ["a"] * 5])
     def test_sizes_that_do_not_fit_are_refused(self, path, model, sizes):
-        save_weights(path, model.network, model.borders, {"sizes": sizes})
+        save_weights(path, model.network, model.borders, model.prior, {"sizes": sizes})
         with pytest.raises(ValueError, match="holds no network of LC-PFN"):
             LCPFN.load(path)
 
@@ -272,14 +277,14 @@ class TestShippedWeights:
     """They are the figures of the docs; `slow` measures all of them again."""
 
     def test_the_file_says_how_it_was_made(self):
-        _, _, about = load_weights(SMALL)
+        *_, about = load_weights(SMALL)
         assert about["recipe"]["size"] == "small"
         assert about["recipe"]["prior"] == prior_hash()
-        assert SMALL.stat().st_size < 1_500_000
+        assert SMALL.stat().st_size < 1_700_000
         assert load_file(SMALL)["head.2.weight"].dtype == torch.float16
 
     def test_log_likelihoods_rise_with_what_is_seen_and_stay_below_the_bound(self):
-        _, _, about = load_weights(SMALL)
+        *_, about = load_weights(SMALL)
         found = list(about["log_likelihood"].values())
         assert found == sorted(found)
         assert found[-1] < BEST_LOG_LIKELIHOOD

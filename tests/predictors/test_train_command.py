@@ -79,11 +79,11 @@ def test_the_loss_is_the_mean_of_what_noise_makes_of_it():
 
 
 def test_it_learns():
-    training = Training("small", 600, batch_size=8)
-    losses = [training.step() for _ in range(60)]
+    training = Training("small", 600, batch_size=8, learning_rate=0.02)
+    losses = [training.step() for _ in range(40)]  # The rate rises to 0.002.
     # An untrained network gives all 1,000 bins the same share.
     assert np.mean(losses[:3]) == pytest.approx(np.log(1000), abs=0.1)
-    assert np.mean(losses[-10:]) < np.log(1000) - 0.3
+    assert np.mean(losses[-5:]) < np.log(1000) - 0.2
 
 
 def test_the_command_writes_what_it_scored_and_goes_on_where_it_was(tmp_path):
@@ -99,7 +99,7 @@ def test_the_command_writes_what_it_scored_and_goes_on_where_it_was(tmp_path):
     assert run.exit_code == 0, run.output
     assert "Continues after step 1." in run.stderr
     assert not output.with_name("own.safetensors.checkpoint").exists()
-    network, _, about = load_weights(output)
+    network, *_, about = load_weights(output)
     assert about["recipe"]["num_steps"] == 3
     assert about["num_curves"] == 20
     assert set(about["log_likelihood"]) == {"5", "10", "20", "40", "80"}

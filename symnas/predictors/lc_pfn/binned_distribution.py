@@ -18,6 +18,7 @@ from symnas.predictors.lc_pfn.distribution import CurveDistribution
 from symnas.predictors.lc_pfn.normalizer import Normalizer
 
 _HALF = 0.6744897501960817  # Scales below which half of a half-normal lies.
+_ROWS = 256  # Distributions that fit into a processor's cache together.
 _MEAN = math.sqrt(2 / math.pi)  # Of a half-normal, in scales.
 
 
@@ -57,7 +58,8 @@ class BinnedDistribution(CurveDistribution):
     def _cumulative(self) -> Any:
         """Masses below the right end of each bin (..., K)."""
         cumulative = np.cumsum(self.masses, axis=-1, dtype=float)
-        return cumulative / cumulative[..., -1:]
+        cumulative /= cumulative[..., -1:]
+        return cumulative
 
     def _moments(self) -> tuple[Any, Any]:
         low, high = self.borders[:-1], self.borders[1:]
@@ -71,26 +73,32 @@ class BinnedDistribution(CurveDistribution):
         return mean, np.sqrt(np.maximum(masses @ squares - mean**2, 0.0))
 
     def _values_at(self, levels: Any) -> Any:
-        num_bins = len(self._widths)
-        cumulative = self._cumulative.reshape(-1, num_bins)
-        row = np.arange(len(cumulative))[:, None]
+        cumulative = self._cumulative.reshape(-1, len(self._widths))
         levels_RN = levels.reshape(len(cumulative), -1)
+        found = np.empty(levels_RN.shape)
+        for i in range(0, len(cumulative), _ROWS):
+            part = slice(i, i + _ROWS)
+            found[part] = self._part_at(cumulative[part], levels_RN[part])
+        return found.reshape(levels.shape)
+
+    def _part_at(self, cumulative: Any, levels: Any) -> Any:
+        """Values (R, n) for rows (R, K) and levels (R, n)."""
+        num_bins = cumulative.shape[1]
+        row = np.arange(len(cumulative))[:, None]
         # All rows as one sorted array, so that one search does for all of them.
-        bins = np.searchsorted((cumulative + row).ravel(), levels_RN + row)
+        bins = np.searchsorted((cumulative + row).ravel(), levels + row)
         bins = np.clip(bins - row * num_bins, 0, num_bins - 1)
         above = np.take_along_axis(cumulative, bins, axis=1)
         before = np.take_along_axis(cumulative, np.maximum(bins - 1, 0), axis=1)
         before = np.where(bins == 0, 0.0, before)
-        share = (levels_RN - before) / np.maximum(above - before, 1e-300)
-        share = np.clip(share, 1e-300, 1.0)
+        mass = np.maximum(above - before, 1e-300)
+        share = np.clip((levels - before) / mass, 1e-300, 1.0)
+        rest = np.clip((above - levels) / mass, 1e-300, 1.0)
         values = self.borders[bins] + self._widths[bins] * share
         left, right = self._scales * math.sqrt(2)
         values = np.where(bins == 0, self._edges[0] - left * erfcinv(share), values)
-        rest = np.clip(
-            (above - levels_RN) / np.maximum(above - before, 1e-300), 1e-300, 1
-        )
         tail = self._edges[1] + right * erfcinv(rest)
-        return np.where(bins == num_bins - 1, tail, values).reshape(levels.shape)
+        return np.where(bins == num_bins - 1, tail, values)
 
     def _below(self, values: Any) -> Any:
         bins = self._bins(values)

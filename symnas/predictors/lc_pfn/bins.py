@@ -22,6 +22,17 @@ def prior_borders(num_bins: int, seed: int = 1, num_curves: int = 20_000) -> Ten
     return torch.tensor(np.concatenate([values[:1], between, values[-1:]])).float()
 
 
+def prior_logits(borders: Tensor, seed: int = 2, num_curves: int = 50_000) -> Tensor:
+    """What a curve is of which nothing is known (100, bins), up to a constant."""
+    rng = np.random.default_rng(seed)
+    values = add_noise(*sample_curves(num_curves, rng), rng)
+    num_bins = len(borders) - 1
+    bins = np.searchsorted(borders[1:-1].double().numpy(), values)
+    cells = bins + num_bins * np.arange(NUM_STEPS)
+    counts = np.bincount(cells.ravel(), minlength=NUM_STEPS * num_bins)
+    return torch.tensor(np.log(counts + 0.5)).float().reshape(NUM_STEPS, num_bins)
+
+
 def bin_masses(mean: Tensor, sd: Tensor, borders: Tensor) -> Tensor:
     """What normal distributions (N,), (N,) put into each bin (N, bins), tails included."""
     z = (borders[1:-1] - mean[:, None]) / (sd[:, None] * math.sqrt(2))

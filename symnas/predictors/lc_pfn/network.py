@@ -64,11 +64,10 @@ class _Layer(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
         self.norm1 = nn.LayerNorm(width)
-        self.feed_forward = nn.Sequential(
-            nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width)
-        )
+        first, last = nn.Linear(width, hidden), nn.Linear(hidden, width)
+        self.feed_forward = nn.Sequential(first, nn.GELU(), last)
         self.norm2 = nn.LayerNorm(width)
-        for begins_at_zero in (self.out, self.feed_forward[2]):
+        for begins_at_zero in (self.out, last):
             nn.init.zeros_(begins_at_zero.weight)
             nn.init.zeros_(begins_at_zero.bias)
 

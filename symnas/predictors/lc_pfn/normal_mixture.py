@@ -45,11 +45,17 @@ class NormalMixture(CurveDistribution):
 
     def _mass(self, values: Any) -> Any:
         """Mass (..., m) below values (..., m)."""
-        found = [
+        if values.shape[-1] > self.means.shape[-1]:
+            parts = [
+                ndtr((values - self.means[..., [k]]) / self.sds[..., [k]])
+                for k in range(self.means.shape[-1])
+            ]
+            return np.mean(parts, axis=0)
+        columns = [
             ndtr((column[..., None] - self.means) / self.sds).mean(axis=-1)
             for column in np.moveaxis(values, -1, 0)
         ]
-        return np.stack(found, axis=-1)
+        return np.stack(columns, axis=-1)
 
     def _log_density(self, values: Any) -> Any:
         z = (values[..., None] - self.means) / self.sds

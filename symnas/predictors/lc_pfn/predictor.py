@@ -44,9 +44,15 @@ class LCPFN:
     """
 
     def __init__(
-        self, network: CurveTransformer, borders: Tensor, about: dict[str, Any]
+        self,
+        network: CurveTransformer,
+        borders: Tensor,
+        prior: Tensor,
+        about: dict[str, Any],
     ) -> None:
-        self.network, self.borders, self.about = network, borders, about
+        """As in `save_weights`."""
+        self.network, self.borders, self.prior = network, borders, prior
+        self.about = about
 
     @classmethod
     def load(cls, weights: str | Path = "small") -> LCPFN:
@@ -105,4 +111,9 @@ class LCPFN:
         wanted[:, length:] = True
         with torch.inference_mode():
             logits = self.network(*map(torch.tensor, (steps, values, observed, wanted)))
-            return logits.softmax(dim=1).numpy().reshape(*asked.shape, -1)
+            logits = logits.reshape(*asked.shape, -1)
+            # The network has hardly seen the first steps of curves without a value.
+            nearest = np.clip(np.round(asked / stride).astype(int), 1, NUM_STEPS)
+            unknown = ~observed.any(axis=1)
+            logits[unknown] = self.prior[nearest[unknown] - 1]
+            return logits.softmax(dim=-1).numpy()

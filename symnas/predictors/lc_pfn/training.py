@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from symnas.predictors.lc_pfn.bins import bin_masses, prior_borders
+from symnas.predictors.lc_pfn.bins import bin_masses, prior_borders, prior_logits
 from symnas.predictors.lc_pfn.network import CurveTransformer
 from symnas.predictors.lc_pfn.predictor import LCPFN
 from symnas.predictors.lc_pfn.prior import (
@@ -33,7 +33,7 @@ SIZES = {
     "small": {"num_layers": 3, "width": 128, "num_heads": 4, "hidden": 256},
     "base": {"num_layers": 6, "width": 256, "num_heads": 4, "hidden": 512},
 }
-STEPS = {"small": 8_000, "base": 10_000}
+STEPS = {"small": 7_500, "base": 10_000}
 CURVES_PER_STEP = {"small": 64, "base": 1_000}
 _CHUNKS = 4  # Parts of a batch; curves of a part have similar cutoffs.
 _ASKED = 20  # Steps that are predicted of each curve, at least, if so many are left.
@@ -163,7 +163,8 @@ class Training:
     def predictor(self) -> LCPFN:
         """What it has learned so far."""
         network = copy.deepcopy(self.network).cpu().eval().requires_grad_(False)
-        return LCPFN(network, self.borders, {"recipe": self.recipe})
+        prior = prior_logits(self.borders)
+        return LCPFN(network, self.borders, prior, {"recipe": self.recipe})
 
 
 def _draw(num: int, rng: np.random.Generator) -> tuple[Any, Any, Any, Any, Any]:

@@ -14,22 +14,35 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from symnas.predictors.lc_pfn.network import CurveTransformer
+from symnas.predictors.lc_pfn.prior import NUM_STEPS
 
 _FORMAT = "symnas.lc_pfn.1"
 
 
 def save_weights(
-    path: Path, network: CurveTransformer, borders: Tensor, about: dict[str, Any]
+    path: Path,
+    network: CurveTransformer,
+    borders: Tensor,
+    prior: Tensor,
+    about: dict[str, Any],
 ) -> None:
-    """Writes weights in half precision, borders in single."""
+    """Writes weights in half precision, borders in single.
+
+    borders: (bins + 1,). prior: (100, bins) logits of a curve of which nothing is known.
+    """
     tensors = {name: p.detach().half() for name, p in network.state_dict().items()}
-    write(path, {**tensors, "borders": borders}, {"sizes": network.sizes, **about})
+    tables = {"borders": borders, "prior": prior.half()}
+    write(path, {**tensors, **tables}, {"sizes": network.sizes, **about})
 
 
-def load_weights(path: Path) -> tuple[CurveTransformer, Tensor, dict[str, Any]]:
-    """Network in single precision, borders (bins + 1,), and how they were made."""
+def load_weights(
+    path: Path,
+) -> tuple[CurveTransformer, Tensor, Tensor, dict[str, Any]]:
+    """What `save_weights` has written, in single precision."""
     tensors, about = read(path)
-    borders = tensors.pop("borders", torch.zeros(0))
+    borders, prior = (
+        tensors.pop(name, torch.zeros(0)).float() for name in ("borders", "prior")
+    )
     try:
         with torch.device("meta"):  # Sizes in the file claim no memory.
             network = CurveTransformer(*map(int, about["sizes"]))
@@ -38,9 +51,11 @@ def load_weights(path: Path) -> tuple[CurveTransformer, Tensor, dict[str, Any]]:
         )
         if len(borders) != network.sizes[-1] + 1:
             raise ValueError(f"it has {len(borders)} borders")
+        if prior.shape != (NUM_STEPS, network.sizes[-1]):
+            raise ValueError(f"its prior has shape {tuple(prior.shape)}")
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{path} holds no network of LC-PFN: {error}.") from None
-    return network.eval().requires_grad_(False), borders.float(), about
+    return network.eval().requires_grad_(False), borders, prior, about
 
 
 def write(path: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
