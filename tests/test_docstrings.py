@@ -30,6 +30,7 @@ def public_names():
         sn.algorithms,
         sn.benchmarks,
         sn.callbacks,
+        sn.predictors,
         sn.early_stopping,
         sn.spaces,
         sn.stop_rules,
