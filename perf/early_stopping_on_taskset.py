@@ -37,7 +37,7 @@ from symnas.early_stopping import (
     Rule,
     SuccessiveHalving,
 )
-from symnas.predictors import LCPFN, BinnedDistribution, Normalizer
+from symnas.predictors import LCPFN, Normalizer
 from symnas.trial import COMPLETED
 
 DATA = Path(os.environ.get("SYMNAS_DATA", "../shared/data"))
@@ -152,6 +152,28 @@ def best(curve: Curve) -> float:
     return curve.best if curve.best > -math.inf else math.nan
 
 
+@dataclass(frozen=True)
+class Tabulated:
+    """What is asked of a distribution, from its cdf at every fourth border of a bin.
+
+    Attributes:
+      points: (P,).
+      below: (steps, P).
+    """
+
+    points: NDArray[np.float64]
+    below: NDArray[np.float32]
+
+    def prob_greater(self, value: float) -> Any:
+        i = int(np.clip(np.searchsorted(self.points, value), 1, len(self.points) - 1))
+        low, high = self.points[i - 1], self.points[i]
+        share = min(max((value - low) / (high - low), 0.0), 1.0)
+        return 1 - (self.below[:, i - 1] * (1 - share) + self.below[:, i] * share)
+
+    def quantile(self, q: Any) -> Any:
+        return np.array([np.interp(q, row, self.points) for row in self.below])
+
+
 class Remembered:
     """A model whose predictions for prefixes of known curves are made once, many at once."""
 
@@ -162,11 +184,12 @@ class Remembered:
             for i, row in enumerate(values)
             for t in range(1, EPOCHS)
         }
-        self.masses: dict[bytes, Any] = {}
+        self.points = model.borders.numpy()[1:-1:4].astype(float)
+        self.predicted: dict[bytes, Tabulated] = {}
 
-    def predict(self, values: Any, later: Any, observed_at: Any) -> BinnedDistribution:
+    def predict(self, values: Any, later: Any, observed_at: Any) -> Tabulated:
         key = self._key(values)
-        if key not in self.masses:
+        if key not in self.predicted:
             i, t = self.places[key]
             if t == 1:  # All are asked for after the first epochs.
                 some = self.values[i : i + 100]
@@ -174,15 +197,18 @@ class Remembered:
             else:
                 last = min(t + 10, EPOCHS)
                 self._predict([self.values[i, :length] for length in range(t, last)])
-        return BinnedDistribution(self.masses[key], self.model.borders.numpy())
+        return self.predicted[key]
 
     def _predict(self, prefixes: Sequence[Any]) -> None:
         later = [ahead(Curve(np.arange(1, len(p) + 1), p)) for p in prefixes]
         most = max(map(len, later))
         asked = np.array([np.pad(row, (0, most - len(row)), "edge") for row in later])
         predicted = self.model.predict(prefixes, asked)
-        for prefix, row, masses in zip(prefixes, later, predicted.masses, strict=True):
-            self.masses[self._key(prefix)] = masses[: len(row)].astype(np.float16)
+        below = predicted.masses.cumsum(axis=-1)[..., :-1:4].astype(np.float32)
+        for prefix, row, table in zip(prefixes, later, below, strict=True):
+            self.predicted[self._key(prefix)] = Tabulated(
+                self.points, table[: len(row)].copy()
+            )
 
     @staticmethod
     def _key(values: Any) -> bytes:

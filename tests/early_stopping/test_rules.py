@@ -17,6 +17,7 @@ from symnas.early_stopping import (
     Rule,
     SuccessiveHalving,
 )
+from symnas.predictors import Normalizer
 
 RULES: list[Rule] = [
     Patience(3, 0.01),
@@ -73,6 +74,11 @@ def test_a_rule_is_a_value(rule: Rule) -> None:
     assert again == rule == dataclasses.replace(rule)
     assert hash(again) == hash(rule)
     assert eval(repr(rule), dict(vars(sn.early_stopping))) == rule
+
+
+def test_a_rule_with_a_scale_is_a_value() -> None:
+    rule = LearningCurve(normalizer=Normalizer.log_loss(2.3))
+    assert sn.build(sn.from_json(sn.to_json(sn.symbolic(rule)))) == rule
 
 
 def test_two_rules_stop_what_one_of_them_stops() -> None:

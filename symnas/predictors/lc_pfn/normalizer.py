@@ -15,7 +15,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit, logit
 
+from symnas.constructors import symbolize
 
+
+@symbolize
 @dataclass(frozen=True)
 class Normalizer:
     """A logistic curve through a metric: steepest between its soft bounds.
