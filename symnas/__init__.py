@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from symnas import algorithms as algorithms
 from symnas import callbacks as callbacks
+from symnas import early_stopping as early_stopping
 from symnas import nn as nn
 from symnas import spaces as spaces
 from symnas import stop_rules as stop_rules
@@ -42,13 +43,21 @@ if TYPE_CHECKING:
     from symnas import benchmarks as benchmarks
     from symnas import export as export
     from symnas import plots as plots
+    from symnas import predictors as predictors
     from symnas import proxies as proxies
     from symnas import reporting as reporting
 
 __version__ = "0.1.0"
 
 # Most programs do without.
-_WHEN_USED = ("benchmarks", "export", "plots", "proxies", "reporting")
+_WHEN_USED = (
+    "benchmarks",
+    "export",
+    "plots",
+    "predictors",
+    "proxies",
+    "reporting",
+)
 
 
 def __getattr__(name: str) -> Any:

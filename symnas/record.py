@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from symnas.curves import Curve, curve_of
 from symnas.genotype import Genotypes
 from symnas.layout import Layout
 from symnas.seeding import torch_seeded
@@ -98,6 +99,17 @@ class Record:
             "measurements", []
         )
         return measured
+
+    def curve(self, trial_id: int) -> Curve:
+        """What a trial measured of the first objective."""
+        extras = self._extras.get(trial_id, {})
+        whole = (
+            self._status[trial_id - 1] == COMPLETED
+            and not extras.get("stopped_early")
+            and self.budget(trial_id) is None
+        )
+        name, sign = self.objectives.names[0], self.objectives.signs[0]
+        return curve_of(self.measurements(trial_id), name, sign, whole)
 
     def trial(self, trial_id: int) -> Trial:
         if not 1 <= trial_id <= len(self):

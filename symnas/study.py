@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from symnas.algorithm import REDRAWS, Algorithm, ProposalRng, PyGloveAlgorithm
 from symnas.algorithm_text import algorithm_from_text
 from symnas.budget import Budget, check_budget
+from symnas.curves import Curves
+from symnas.early_stopping.rule import check_early_stopping
 from symnas.environment import environment
 from symnas.genotype import Genotypes
 from symnas.record import Record
@@ -92,7 +94,9 @@ class Study(Record):
         )
         self.algorithm = _algorithm(algorithm)
         self.num_examples = num_examples
+        check_early_stopping(early_stopping, self.objectives)
         self.early_stopping = early_stopping
+        self.curves = Curves()
         self.stop_rules = list(stop_rules)
         self.timeout = timeout
         self.avoid_duplicates = duplicates == "avoid"
@@ -429,15 +433,18 @@ class Study(Record):
         return stop
 
     def seen_by(self, trial_id: int) -> Iterator[Trial]:
-        """The other trials whose results a decision about one may depend on.
-
-        With `lag` those up to `trial_id - lag`, whatever else is known by now, so that the
-        decision does not depend on the number of workers.
-        """
-        last = len(self) if self.lag is None else trial_id - self.lag
-        for other in range(1, last + 1):
+        """The other trials whose results a decision about one may depend on."""
+        for other in range(1, self.last_seen_by(trial_id) + 1):
             if other != trial_id:
                 yield self.trial(other)
+
+    def last_seen_by(self, trial_id: int) -> int:
+        """The last of the trials that a decision about one may depend on.
+
+        With `lag` that is `trial_id - lag`, whatever else is known by now, so that the
+        decision does not depend on the number of workers.
+        """
+        return len(self) if self.lag is None else max(trial_id - self.lag, 0)
 
     # --- loops within a trial -------------------------------------------------------------
 

@@ -31,6 +31,8 @@ def public_names():
         sn.benchmarks,
         sn.callbacks,
         sn.export,
+        sn.predictors,
+        sn.early_stopping,
         sn.spaces,
         sn.stop_rules,
         sn.training,

@@ -8,5 +8,6 @@ from symnas.plots.fronts import pareto_front as pareto_front
 from symnas.plots.gantt import timeline as timeline
 from symnas.plots.importance_bars import importance as importance
 from symnas.plots.parallel import parallel_coordinates as parallel_coordinates
+from symnas.plots.predicted_curve import predicted_curves as predicted_curves
 from symnas.plots.regret import regret as regret
 from symnas.plots.slice_panels import slices as slices

@@ -143,8 +143,15 @@ def same(result: sn.Result) -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize("workers", [2, pytest.param(4, marks=pytest.mark.slow)])
-def test_any_number_of_workers_makes_the_same_study_with_lag(workers):
+@pytest.mark.parametrize(
+    ("workers", "rule"),
+    [
+        (2, below_those_before),
+        pytest.param(4, below_those_before, marks=pytest.mark.slow),
+        pytest.param(3, sn.early_stopping.MedianRule(3), marks=pytest.mark.slow),
+    ],
+)
+def test_any_number_of_workers_makes_the_same_study_with_lag(workers, rule):
     here, there = [
         searched(
             networks(),
@@ -155,7 +162,7 @@ def test_any_number_of_workers_makes_the_same_study_with_lag(workers):
             num_examples=24,
             workers=n,
             lag=4,
-            early_stopping=below_those_before,
+            early_stopping=rule,
         )
         for n in (1, workers)
     ]

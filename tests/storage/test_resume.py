@@ -143,6 +143,7 @@ def is_small(values: Any) -> bool:
 
 
 EARLY: dict[str, Any] = {"early_stopping": worse_than_median}
+HALVING: dict[str, Any] = {"early_stopping": sn.early_stopping.SuccessiveHalving()}
 
 CASES = [
     Case("one worker"),
@@ -163,6 +164,8 @@ CASES = [
     Case("lag", options={"lag": 3}),
     Case("lag, nested", nested, of_all_kinds, options={"lag": 3}),
     Case("lag, early stopping", evaluate=in_steps, options={"lag": 3, **EARLY}),
+    Case("a rule", evaluate=in_steps, options=HALVING),
+    Case("lag, a rule", evaluate=in_steps, options={"lag": 3, **HALVING}),
     Case("ended", evaluate=ends_at_twelve),
     Case("ended with lag", evaluate=ends_at_twelve, options={"lag": 3}),
     Case("target", options={"stop_rules": [TargetReached(28.0)]}),

@@ -1,0 +1,1 @@
+"""LC-PFN: learning curves, extrapolated by a network that knows a prior over them."""
