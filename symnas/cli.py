@@ -16,6 +16,7 @@ from symnas import (
     score_command,
     search_command,
     studies_command,
+    train_command,
 )
 from symnas.command_errors import INTERRUPTED, OneLineErrors
 
@@ -94,6 +95,7 @@ app.command("algorithms")(describe_command.list_algorithms)
 app.command("score")(score_command.score_networks)
 app.command("compare")(compare_command.compare_algorithms)
 app.add_typer(data_command.app, name="data")
+app.add_typer(train_command.app, name="train")
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from symnas.compare_command import INTERRUPTED, fail
+from symnas.command_errors import INTERRUPTED, fail
 
 if TYPE_CHECKING:
     from symnas.predictors.lc_pfn.training import Training
