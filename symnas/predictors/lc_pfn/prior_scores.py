@@ -12,7 +12,7 @@ from symnas.predictors.lc_pfn.observations import NOISY
 from symnas.predictors.lc_pfn.prior import NUM_STEPS, add_noise, sample_curves
 
 SEED = 12345  # Of the curves; no training draws from it.
-_TOGETHER = 200  # Curves of one call, to bound memory.
+_TOGETHER = 40  # Curves of one call: memory that is allocated once and used again.
 
 
 class Predictor(Protocol):
