@@ -151,7 +151,7 @@ def _panel(
 def _x_axis(axis: Coordinate) -> dict[str, Any]:
     if axis.is_choice:
         genes = axis.genes(_MOST_TICKS)
-        longest = max(4, 40 // len(genes))
+        longest = max(4, 48 // len(genes))
         return {
             # Upright labels may overlap, and plotly leaves out what does: few are cut to fit.
             "tickangle": 0 if len(genes) <= 5 else None,
