@@ -45,11 +45,16 @@ def test_curves_are_what_trials_reported_and_crosses_where_they_were_cut():
 
 def test_a_trial_that_had_the_whole_budget_was_not_cut():
     def evaluate(example):
-        for step in range(1, 10):
+        for step in range(1, 28):
             yield example["x"] * step
 
     result = sn.search(
-        {"x": sn.floatv(0.0, 1.0)}, evaluate, "hyperband", 30, seed=0, progress=False
+        {"x": sn.floatv(0.0, 1.0)},
+        evaluate,
+        "successive_halving",
+        40,
+        seed=0,
+        progress=False,
     )
     budgets = [trial.budget for trial in result.trials]
     assert len({*budgets}) > 1

@@ -184,7 +184,7 @@ def hostile() -> sn.Result:
         "</script><script>alert(4)</script>",
         "{{ 7 * 7 }} %{x} \udcff\u2028\x00",
     ]
-    choices = [EVIL, "<b>bold</b>", "\"'><svg onload=alert(5)>", "&lt;i&gt;"]
+    choices = [EVIL, "<b>fat</b>", "\"'><svg onload=alert(5)>", "&lt;i&gt;"]
     space = [
         sn.oneof(choices, name=names[0]),
         sn.floatv(0.0, 1.0, name=names[1]),

@@ -227,12 +227,12 @@ def test_what_a_study_says_is_never_run(opened, hostile):
     assert page.value("document.querySelectorAll('script').length") == 3
     made = "document.querySelectorAll('img, main a, main svg a, [onload], [onerror]')"
     assert page.value(f"{made}.length") == 0
-    assert "bold" not in page.texts("main b, .plot tspan")
+    assert "fat" not in page.texts("main b, .plot tspan")
     # And every text is there, as it is.
     text = page.value("document.body.textContent")
     for said in ("<script>alert(1)</script>", "{{ 7 * 7 }} %{x}", "&lt;i&gt;"):
         assert said in text
-    assert {"<b>bold</b>", "&lt;i&gt;"} <= {*page.texts(".xtick text")}
+    assert {"<b>fat</b>", "&lt;i&gt;"} <= {*page.texts(".xtick text")}
     # What stands at the pointer is text as well.
     hover = """
         Plotly.Fx.hover(document.querySelector('[data-figure=best_so_far]'),
@@ -242,3 +242,27 @@ def test_what_a_study_says_is_never_run(opened, hostile):
     assert "<script>alert(1)</script>: " in page.value(hover)
     assert page.value("document.querySelectorAll('.hoverlayer a, img').length") == 0
     assert page.complaints == []
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_trials_fit_a_page(opened, tmp_path):
+    space = {f"op{i}": sn.oneof(["conv", "pool", "skip"]) for i in range(6)}
+    space["rate"] = sn.floatv(1e-4, 1e-1, "log")
+    samples = sn.sample(space, "regularized_evolution", 100_000, seed=0)
+    for example, feedback in samples:
+        if feedback.id % 100 == 0:
+            feedback.fail(f"out of luck after {feedback.id}")
+            continue
+        feedback.add_measurement(example["rate"], step=1)
+        feedback(example["rate"] + (example["op3"] == "conv"))
+    result = sn.Result(feedback._study)
+    result.report(tmp_path / "report.html")
+    assert (tmp_path / "report.html").stat().st_size < 15e6
+    page = opened(result)
+    assert page.value("document.querySelectorAll('[data-drawn]').length") == 13
+    assert "1,000 failed" in page.texts(".failure")[0]
+    # A staircase of all trials, points of some.
+    points = (
+        "document.querySelectorAll('[data-figure=best_so_far] .points path').length"
+    )
+    assert 1000 <= page.value(points) < 4000
