@@ -15,7 +15,7 @@ from measure import report, seconds
 
 import symnas as sn
 
-# Figures are drawn when one scrolls to them.
+# Figures are drawn one after the other, those on the screen first.
 _DRAWN = (
     "document.getElementById('progress')?.scrollIntoView(),"
     "document.querySelectorAll('[data-drawn]').length > 0"

@@ -43,42 +43,50 @@
   }
 
   const plots = Array.from(document.querySelectorAll("[data-figure]"));
-  const queue = new Set();
+  let queue = [];
   let busy = false;
 
-  // One after the other, so that the page can be read and scrolled meanwhile.
-  function drawNext() {
-    const next = queue.values().next();
-    busy = !next.done;
-    if (busy) {
-      queue.delete(next.value);
-      Promise.resolve(next.value)
-        .then(draw)
-        .catch(console.error)
-        .then(() => setTimeout(drawNext, 0));
+  function later(task) {
+    if (window.requestIdleCallback) {
+      window.requestIdleCallback(task, { timeout: 200 });
+    } else {
+      setTimeout(task, 20);
     }
   }
 
-  function drawSoon(elements) {
-    elements.forEach((element) => queue.add(element));
+  // One after the other, so that the page can be read and scrolled meanwhile.
+  function drawNext() {
+    const next = queue.shift();
+    busy = next !== undefined;
+    if (busy) {
+      Promise.resolve(next)
+        .then(draw)
+        .catch(console.error)
+        .then(() => later(drawNext));
+    }
+  }
+
+  function drawFirst(elements) {
+    queue = elements.concat(queue.filter((element) => !elements.includes(element)));
     if (!busy) {
       drawNext();
     }
   }
 
-  // What nobody has scrolled to yet costs nothing.
+  // What one scrolls to does not wait for what stands before it.
   const near = new IntersectionObserver(
     function (entries) {
       const seen = entries.filter((entry) => entry.isIntersecting);
       seen.forEach((entry) => near.unobserve(entry.target));
-      drawSoon(seen.map((entry) => entry.target));
+      drawFirst(seen.map((entry) => entry.target).filter((e) => !e.dataset.drawn));
     },
-    { rootMargin: "500px 0px" },
+    { rootMargin: "300px 0px" },
   );
+  drawFirst(plots);
   plots.forEach((element) => near.observe(element));
 
   function redraw() {
-    drawSoon(plots.filter((element) => element.dataset.drawn));
+    drawFirst(plots.filter((element) => element.dataset.drawn));
   }
 
   dark.addEventListener("change", redraw);

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from symnas.result import Result
     from symnas.trial import Trial
 
-MOST_ROWS = 300
+MOST_ROWS = 200
 MOST_DECISIONS = 30
 
 

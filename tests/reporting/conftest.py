@@ -106,7 +106,7 @@ class Page:
         self.send("Emulation.setEmulatedMedia", features=[feature])
 
     def draw_all(self) -> None:
-        """Has all figures drawn, as before printing; others wait until one scrolls."""
+        """Has all figures drawn at once, as before printing."""
         self.value("window.dispatchEvent(new Event('beforeprint'))")
         self.wait("!document.querySelector('[data-figure]:not([data-drawn])')")
 
