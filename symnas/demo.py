@@ -188,13 +188,13 @@ def run(seed: int, examples: int, output: Path, console: Console) -> None:
             size = sum(p.numel() for p in model.parameters())
             say(f"{name}: test accuracy {accuracy:.2%} ({size:,} parameters)")
     sn.export.save(models[0], output)  # The first, not the best on the test images.
-    say(f"\nSaved in {output}/. This loads the winner back:\n", soft_wrap=True)
-    say(loading_code(output), soft_wrap=True)
     winner.report(output / "report.html")
     say(
         f"\nTo see how evolution went, open {output}/report.html in a browser.",
         soft_wrap=True,
     )
+    say(f"\nSaved in {output}/. This loads the winner back:\n", soft_wrap=True)
+    say(loading_code(output), soft_wrap=True)
     say(f"\nseed {seed}: test accuracy {_summary(accuracies)}", soft_wrap=True)
 
 

@@ -253,12 +253,18 @@ def test_what_there_is():
     assert "15,625" in run("spaces")
 
 
+def _hear_ctrl_c() -> None:
+    """In a new process: what a shell runs in the background ignores Ctrl-C, as would this."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def begin(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "symnas.cli", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=_hear_ctrl_c,  # noqa: PLW1509
     )
 
 

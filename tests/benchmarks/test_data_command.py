@@ -116,7 +116,7 @@ def test_missing_data_says_what_is_wanted_and_where_it_is_published(
     result = runner.invoke(cli.app, ["data", "verify", "nas_bench_101"])
     assert result.exit_code == 1 and "3d64db8180fb1b02" in result.output
     result = runner.invoke(cli.app, ["data", "verify"])
-    assert result.exit_code == 1 and "no tables to verify" in result.output
+    assert result.exit_code == 2 and "no tables to verify" in result.output
 
 
 def test_bad_arguments_are_refused(source: Path, tmp_path: Path) -> None:
@@ -124,16 +124,16 @@ def test_bad_arguments_are_refused(source: Path, tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert "Did you mean" in result.output and "nas_bench_201" in result.output
     result = runner.invoke(cli.app, ["data", "import", "darts", str(tmp_path / "no")])
-    assert result.exit_code == 1 and "github.com/pym1024" in result.output
+    assert result.exit_code == 2 and "github.com/pym1024" in result.output
     result = runner.invoke(cli.app, ["data", "import", "nas_bench_201", str(source)])
-    assert result.exit_code == 1 and "robustness_linf_c10.npz" in result.output
+    assert result.exit_code == 2 and "robustness_linf_c10.npz" in result.output
     assert not (tmp_path / "cache").exists()
 
 
 def test_a_part_of_a_table(archive: Path, tmp_path: Path) -> None:
     arguments = ["data", "import", "nas_bench_201", str(archive), "--no-curves"]
     result = runner.invoke(cli.app, arguments)
-    assert result.exit_code == 1 and "lacks 15,592 of 15,625" in result.output
+    assert result.exit_code == 2 and "lacks 15,592 of 15,625" in result.output
     output = tmp_path / "part.table"
     options = ["--partial", "--output", str(output)]
     result = runner.invoke(cli.app, [*arguments, *options])

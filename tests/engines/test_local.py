@@ -270,6 +270,11 @@ elif (directory / "slow").exists():
 """
 
 
+def _hear_ctrl_c() -> None:
+    """In a new process: what a shell runs in the background ignores Ctrl-C, as would this."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Script:
     """A script that runs in a process group of its own, as in a terminal."""
 
@@ -281,6 +286,7 @@ class Script:
             text=True,
             start_new_session=True,
             env=environment(),
+            preexec_fn=_hear_ctrl_c,  # noqa: PLW1509
         )
 
     def finish(self) -> tuple[int, str, str]:

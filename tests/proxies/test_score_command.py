@@ -61,7 +61,10 @@ def test_real_images_and_json(folder):
     ("arguments", "message"),
     [
         (["nwt"], "There is no proxy 'nwt'. Did you mean 'nwot'"),
-        (["swap(size=3)"], "`swap` has no field `size`. It has batch_size"),
+        (
+            ["swap(size=3)"],
+            "`swap` has no field `size`. Did you mean `batch_size`? It has batch_size",
+        ),
         (["swap(batch_size=0)"], "`batch_size` must be at least 1, got 0"),
         (["swap", "--dataset=cifar11"], "Did you mean 'cifar10'"),
         (["swap", "--networks=99999"], "has 15625 networks, got 99999"),
