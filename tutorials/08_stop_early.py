@@ -16,7 +16,7 @@ from symnas import nn
 
 # The tests of symnas run this file with a smaller budget. You can ignore this line.
 QUICK = bool(os.environ.get("SYMNAS_QUICK"))
-TRIALS, EPOCHS = (4, 4) if QUICK else (30, 20)
+TRIALS, EPOCHS = (4, 5) if QUICK else (30, 20)
 
 # %% Trainings that report
 # Handwritten digits again, and a search over networks and their learning rate. What matters
@@ -65,7 +65,7 @@ def report(name, result):
 
 whole = searched(None)
 report("none", whole)
-# > none: 0.000 after 1200 epochs
+# > none: 0.924 after 600 epochs
 
 # %% With a rule
 # A rule is a value. `Patience(3)` gives up a trial that has not improved for three epochs,
@@ -80,15 +80,19 @@ report("halving", searched(rules.SuccessiveHalving()))
 both = rules.SuccessiveHalving() | rules.Patience(3)
 stopped = searched(both)
 report("halving or patience", stopped)
-# > patience: 0.000 after 0 epochs
+# > patience: 0.922 after 321 epochs
+# > median: 0.924 after 263 epochs
+# > halving: 0.916 after 88 epochs
+# > halving or patience: 0.922 after 64 epochs
 
-# The trials are the same thirty, so one can see what was missed: those that would have been
-# best, and were stopped.
+# An accuracy on 1,197 images has a standard error of 0.008, so these are as good as each other,
+# and the last one took a tenth of the epochs. The trials are the same thirty, so one can see
+# what a rule missed. It stopped the best one when it had nothing new for three epochs:
 
 best = whole.best
 short = stopped.trials[best.id - 1]
 print(f"the best one was stopped after {len(short.measurements)} of {EPOCHS} epochs")
-# > the best one
+# > the best one was stopped after 9 of 20 epochs
 
 # %% Curves that are predicted
 # LC-PFN, a small network that comes with symnas, has learned how learning curves go on. It
@@ -96,15 +100,16 @@ print(f"the best one was stopped after {len(short.measurements)} of {EPOCHS} epo
 
 curves = {
     f"trial {trial.id}": [m.metrics["reward"] for m in trial.measurements]
-    for trial in whole.trials[:6]
+    for trial in whole.trials[:5] + [best]
 }
 model = sn.predictors.LCPFN.load()
 seen = EPOCHS // 5
-predicted = model.predict(curves["trial 1"][:seen], steps=[EPOCHS])
+curve = curves[f"trial {best.id}"]
+predicted = model.predict(curve[:seen], steps=[EPOCHS])
 low, high = predicted.quantile([0.05, 0.95])[0]
-end = curves["trial 1"][-1]
+end = curve[-1]
 print(f"from {seen} epochs: {low:.2f} to {high:.2f}, in the end it was {end:.2f}")
-# > from
+# > from 4 epochs: 0.85 to 0.97, in the end it was 0.92
 
 # A page that shows such bands over the curves as they went on:
 
@@ -116,7 +121,7 @@ print(os.path.basename(page))
 # `LearningCurve` stops a trial if no later epoch is likely to beat the best so far.
 
 report("predicted", searched(rules.LearningCurve()))
-# > predicted
+# > predicted: 0.916 after 118 epochs
 
 # Losses need a scale: `normalizer=sn.predictors.Normalizer.log_loss(untrained=2.3)`. Which rule
 # is best depends on the curves; docs/early_stopping.md compares them on published ones.
@@ -139,14 +144,15 @@ def best_value(curve):
     return curve.best
 
 
-# In a loop of your own you report, ask, and end the trial.
+# In a loop of your own you seed, report, ask, and end the trial.
 
 samples = sn.sample(space, "random", TRIALS, seed=0, early_stopping=FarBehind(0.2))
 for example, feedback in samples:
+    torch.manual_seed(feedback.seed)
     for accuracy in evaluate(example):
         feedback.add_measurement(accuracy)
         if feedback.should_stop_early():
             break
     feedback.done()
 report("far behind", samples.result)
-# > far behind
+# > far behind: 0.924 after 125 epochs

@@ -28,7 +28,7 @@ def borders():
 
 
 def tiny(num_steps=6, seed=0):
-    return Training("small", num_steps, batch_size=8, seed=seed)
+    return Training("small", num_steps, batch_size=4, seed=seed)
 
 
 def weights_of(training):

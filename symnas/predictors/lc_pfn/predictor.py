@@ -24,7 +24,7 @@ from symnas.predictors.lc_pfn.prior import NUM_STEPS
 from symnas.predictors.lc_pfn.weights import load_weights
 
 _SHIPPED = Path(__file__).parent
-_TOGETHER = 256  # Curves of one pass; more would only need more memory.
+_TOGETHER = 64  # Curves of one pass; more would need more memory, and no less time.
 
 
 class LCPFN:
