@@ -17,6 +17,13 @@ class CurveDistribution:
 
     For one curve the first axis is missing. Steps of a curve are not independent of each
     other, but nothing is known here of how they depend.
+
+    Example:
+
+    >>> import symnas as sn
+    >>> found = sn.predictors.LCPFN.load().predict([0.3, 0.5, 0.6, 0.65], [10, 100])
+    >>> found.median.shape, bool(found.prob_greater(0.5)[1] > 0.5)
+    ((2,), True)
     """
 
     shape: tuple[int, ...]
