@@ -47,7 +47,12 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_WHEN_USED = ("benchmarks", "plots", "predictors", "proxies")  # Most programs do without.
+_WHEN_USED = (
+    "benchmarks",
+    "plots",
+    "predictors",
+    "proxies",
+)  # Most programs do without.
 
 
 def __getattr__(name: str) -> Any:
