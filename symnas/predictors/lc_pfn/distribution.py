@@ -17,6 +17,13 @@ class CurveDistribution:
 
     For one curve the first axis is missing. Steps of a curve are not independent of each
     other, but nothing is known here of how they depend.
+
+    Example:
+        >>> from symnas.predictors import LCPFN
+        >>> curves = [[0.2, 0.5], [0.4, 0.6, 0.7]]
+        >>> predicted = LCPFN.load("small").predict(curves, steps=[5, 20, 50])
+        >>> predicted.median.shape, predicted.quantile([0.05, 0.95]).shape
+        ((2, 3), (2, 3, 2))
     """
 
     shape: tuple[int, ...]
