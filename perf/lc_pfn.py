@@ -1,6 +1,6 @@
 """How well LC-PFN knows its prior, and how fast it is, beside baselines and MCMC.
 
-    python perf/lc_pfn.py                 # 10,000 curves; MCMC on 12 of them
+    python perf/lc_pfn.py                 # 10,000 curves; MCMC on 16 of them
     python perf/lc_pfn.py 100 2 my.safetensors
 
 Log-likelihoods are nats per unseen step. MCMC is slow, so it sees few curves: what
@@ -28,10 +28,10 @@ from symnas.predictors.lc_pfn.prior import (
 from symnas.predictors.lc_pfn.prior_scores import SEED, prior_scores
 
 CUTOFFS = (10, 20, 40, 80)
-CHAINS = {"MCMC, 2,000 moves": (2000, 500), "MCMC, 4,000 moves": (4000, 500)}
+CHAINS = {"MCMC, 2,000 moves": (2000, 500), "MCMC, 8,000 moves": (8000, 500)}
 
 
-def main(num_curves: int = 10_000, num_mcmc: int = 12, weights: str = "small") -> None:
+def main(num_curves: int = 10_000, num_mcmc: int = 16, weights: str = "small") -> None:
     torch.set_num_threads(1)
     model = LCPFN.load(weights)
     prior(model, num_curves)

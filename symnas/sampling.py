@@ -120,7 +120,8 @@ def sample(
       constraint: a predicate on the decisions; what it refuses is not proposed.
       duplicates: 'avoid' proposes no example twice until all were proposed, and then
         ends; 'allow' leaves it to the algorithm.
-      early_stopping: what `feedback.should_stop_early()` asks.
+      early_stopping: what `feedback.should_stop_early()` asks: a rule, as
+        `early_stopping.Patience(3)`, or a function of the feedback and the study.
       stop_rules: callables that take the study and return why it should end, or None; for
         instance `stop_rules.TargetReached(0.99)`.
       warm_start: what is known already, and told to the algorithm first: the `Result` of

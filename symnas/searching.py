@@ -70,7 +70,8 @@ def search(
       where: selects the hyper-values that are decided; the others stay open.
       constraint: a predicate on the decisions; what it refuses is not proposed.
       duplicates: 'avoid' proposes no example twice, 'allow' leaves it to the algorithm.
-      early_stopping: asked after each result that `evaluate` yields.
+      early_stopping: asked after each result that `evaluate` yields: a rule, as
+        `early_stopping.Patience(3)`, or a function of the feedback and the study.
       stop_rules: callables that take the study and return why it should end, or None.
       timeout: seconds after which no further evaluation begins.
       warm_start: what is known already: a `Result`, trials, or genotypes and rewards.

@@ -85,5 +85,8 @@ class TestMCMC:
         chains = MCMC(num_samples=5, num_walkers=30, burn_in=5)
         first, second = (chains.predict([0.2, 0.4], [9]) for _ in range(2))
         assert np.array_equal(first.means, second.means)
+        assert first.means.shape == (1, 150)
+        thinned = MCMC(num_samples=40, num_walkers=30, burn_in=0, num_kept=100)
+        assert thinned.predict([0.2, 0.4], [9]).means.shape == (1, 120)
         with pytest.raises(ValueError, match="`MCMC` knows 100 steps, got 101"):
             chains.predict([0.2, 0.4], 101)

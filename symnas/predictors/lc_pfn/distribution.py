@@ -19,11 +19,11 @@ class CurveDistribution:
     other, but nothing is known here of how they depend.
 
     Example:
-
-    >>> import symnas as sn
-    >>> found = sn.predictors.LCPFN.load().predict([0.3, 0.5, 0.6, 0.65], [10, 100])
-    >>> found.median.shape, bool(found.prob_greater(0.5)[1] > 0.5)
-    ((2,), True)
+        >>> from symnas.predictors import LCPFN
+        >>> curves = [[0.2, 0.5], [0.4, 0.6, 0.7]]
+        >>> predicted = LCPFN.load("small").predict(curves, steps=[5, 20, 50])
+        >>> predicted.median.shape, predicted.quantile([0.05, 0.95]).shape
+        ((2, 3), (2, 3, 2))
     """
 
     shape: tuple[int, ...]

@@ -76,7 +76,6 @@ class MCMC:
         density = log_posterior(walkers, at, values)
         half = self.num_walkers // 2
         keep_every = max(1, self.num_samples * self.num_walkers // self.num_kept)
-        keep_every = max(1, keep_every // self.num_walkers)
         samples = []
         for move in range(self.burn_in + self.num_samples):
             for first in (True, False):
