@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import math
-from functools import cached_property
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from symnas.predictors.lc_pfn.distribution import CurveDistribution
 from symnas.predictors.lc_pfn.normalizer import Normalizer
 
 _HALF = 0.6744897501960817  # Scales below which half of a half-normal lies.
-_ROWS = 256  # Distributions that fit into a processor's cache together.
+_ROWS = 64  # Distributions that fit into a processor's cache together.
 _MEAN = math.sqrt(2 / math.pi)  # Of a half-normal, in scales.
 
 
@@ -54,12 +54,17 @@ class BinnedDistribution(CurveDistribution):
         self._edges = self.borders[[1, -2]]
         self._scales = widths[[0, -1]] / _HALF
 
-    @cached_property
-    def _cumulative(self) -> Any:
-        """Masses below the right end of each bin (..., K)."""
-        cumulative = np.cumsum(self.masses, axis=-1, dtype=float)
-        cumulative /= cumulative[..., -1:]
-        return cumulative
+    def _by_rows(self, function: Callable[[Any, Any], Any], given: Any) -> Any:
+        """`function` (R, n) of what lies below right ends (R, K) and of given (..., n)."""
+        masses = self.masses.reshape(-1, self.masses.shape[-1])
+        given_RN = given.reshape(len(masses), -1)
+        found = np.empty(given_RN.shape)
+        for i in range(0, len(masses), _ROWS):
+            part = masses[i : i + _ROWS].astype(float)  # `cumsum(dtype=)` is slower.
+            cumulative = np.cumsum(part, axis=1)
+            cumulative /= cumulative[:, -1:]
+            found[i : i + _ROWS] = function(cumulative, given_RN[i : i + _ROWS])
+        return found.reshape(given.shape)
 
     def _moments(self) -> tuple[Any, Any]:
         low, high = self.borders[:-1], self.borders[1:]
@@ -68,21 +73,15 @@ class BinnedDistribution(CurveDistribution):
             scale = self._scales[end]
             means[end] = self._edges[end] + sign * scale * _MEAN
             squares[end] = means[end] ** 2 + scale**2 * (1 - _MEAN**2)
-        masses = np.diff(self._cumulative, axis=-1, prepend=0.0)
-        mean = masses @ means
-        return mean, np.sqrt(np.maximum(masses @ squares - mean**2, 0.0))
+        total = self.masses.sum(axis=-1, dtype=float)
+        mean = self.masses @ means / total
+        square = self.masses @ squares / total
+        return mean, np.sqrt(np.maximum(square - mean**2, 0.0))
 
     def _values_at(self, levels: Any) -> Any:
-        cumulative = self._cumulative.reshape(-1, len(self._widths))
-        levels_RN = levels.reshape(len(cumulative), -1)
-        found = np.empty(levels_RN.shape)
-        for i in range(0, len(cumulative), _ROWS):
-            part = slice(i, i + _ROWS)
-            found[part] = self._part_at(cumulative[part], levels_RN[part])
-        return found.reshape(levels.shape)
+        return self._by_rows(self._rows_at, levels)
 
-    def _part_at(self, cumulative: Any, levels: Any) -> Any:
-        """Values (R, n) for rows (R, K) and levels (R, n)."""
+    def _rows_at(self, cumulative: Any, levels: Any) -> Any:
         num_bins = cumulative.shape[1]
         row = np.arange(len(cumulative))[:, None]
         # All rows as one sorted array, so that one search does for all of them.
@@ -101,11 +100,13 @@ class BinnedDistribution(CurveDistribution):
         return np.where(bins == num_bins - 1, tail, values)
 
     def _below(self, values: Any) -> Any:
+        return self._by_rows(self._rows_below, values[..., None])[..., 0]
+
+    def _rows_below(self, cumulative: Any, values: Any) -> Any:
         bins = self._bins(values)
         last = len(self._widths) - 1
-        above = np.take_along_axis(self._cumulative, bins[..., None], axis=-1)[..., 0]
-        previous = np.maximum(bins - 1, 0)[..., None]
-        before = np.take_along_axis(self._cumulative, previous, axis=-1)[..., 0]
+        above = np.take_along_axis(cumulative, bins, axis=1)
+        before = np.take_along_axis(cumulative, np.maximum(bins - 1, 0), axis=1)
         before = np.where(bins == 0, 0.0, before)
         share = (values - self.borders[bins]) / self._widths[bins]
         left, right = self._scales * math.sqrt(2)

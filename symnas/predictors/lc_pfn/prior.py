@@ -66,7 +66,8 @@ def curve_values(theta: Any, steps: Any = _STEPS) -> Any:
     )
     log_steps = np.log(steps)
     pow3 = c - a * np.exp(-np.exp(alpha) * log_steps)
-    janoschek = top - (top - bottom) * np.exp(-np.exp(k + np.exp(d) * log_steps))
+    with np.errstate(over="ignore"):  # exp(-inf) is 0.
+        janoschek = top - (top - bottom) * np.exp(-np.exp(k + np.exp(d) * log_steps))
     ilog2 = c2 - a2 / np.log(steps + 1)
     return w1 * pow3 + w2 * janoschek + w3 * ilog2
 
