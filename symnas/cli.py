@@ -73,10 +73,9 @@ def demo(
     again and compared, on images that no search has seen, with the network one would
     have written without a search. Ctrl-C ends it and shows what was found so far.
     """
-    from symnas import (
-        demo,
-    )  # Loads the data's library, which other commands do not need.
+    from symnas import demo  # It loads scikit-learn, which other commands do not need.
 
+    output.mkdir(parents=True, exist_ok=True)
     console = Console()
     try:
         demo.run(seed, examples, output, console)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
@@ -35,10 +36,20 @@ class OneLineErrors(TyperGroup):
         except _MISTAKES as error:
             if ctx.params.get("debug"):
                 raise
-            fail(str(error) or type(error).__name__)
+            fail(_explained(error))
         except KeyboardInterrupt:
             typer.echo("\nInterrupted.", err=True)
             raise typer.Exit(INTERRUPTED) from None
+
+
+def _explained(error: Exception) -> str:
+    """What is wrong, and what to do, of an error of the operating system too."""
+    if not isinstance(error, OSError) or error.filename is None:
+        return str(error) or type(error).__name__
+    path = Path(str(error.filename))
+    if isinstance(error, FileNotFoundError) and not path.parent.is_dir():
+        return f"There is no folder {path.parent} for {path.name}: make it first."
+    return f"{path}: {error.strerror}. Name another file or folder."
 
 
 def fail(message: str) -> NoReturn:

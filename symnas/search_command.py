@@ -151,6 +151,7 @@ def search_space(
         report=report,
         progress=progress,
         as_json=as_json,
+        code=f"{shlex.quote(space)} --evaluate {shlex.quote(evaluate)}",
     )
 
 
@@ -206,6 +207,7 @@ def resume_study(
         report=report,
         progress=progress,
         as_json=as_json,
+        code=f"{shlex.quote(space)} --evaluate {shlex.quote(evaluate)}",
     )
 
 
@@ -220,9 +222,13 @@ def _run(
     report: Path | None,
     progress: str,
     as_json: bool,
+    code: str,
     **options: Any,
 ) -> None:
-    """Searches, and shows what was found; the exit code tells how it ended."""
+    """Searches, and shows what was found; the exit code tells how it ended.
+
+    code: the space and the function, as they were named.
+    """
     if report is not None:
         report.touch()  # It is better to know now that it cannot be written.
     if progress != "quiet":
@@ -244,21 +250,27 @@ def _run(
     elif result.num_completed:
         Console().print(results_table(result))
     if progress != "quiet":
-        typer.echo(_next_step(result, storage, report), err=True)
+        if len(result.trials) < trials and not result.interrupted:
+            typer.echo(
+                f"Ended after {len(result.trials)} of {trials} trials: "
+                f"{result.why_stopped}.",
+                err=True,
+            )
+        typer.echo(_next_step(result, storage, report, code), err=True)
     if result.interrupted:
         raise typer.Exit(INTERRUPTED)
     if not result.num_completed:
         raise typer.Exit(1)
 
 
-def _next_step(result: Result, storage: str, report: Path | None) -> str:
+def _next_step(result: Result, storage: str, report: Path | None, code: str) -> str:
     name = shlex.quote(str(result.name))
     where = without_password(storage)
     here = "" if storage == STORAGE else f" --storage {shlex.quote(where)}"
     if result.interrupted:
         return (
             "Interrupted; what was done is kept. Go on with: "
-            f"symnas resume {name} SPACE --evaluate FUNCTION{here}"
+            f"symnas resume {name} {code}{here}"
         )
     if report is not None:
         return f"Wrote {report}."

@@ -121,6 +121,40 @@ def test_the_outcome_as_json():
     assert shown["environment"]["num_examples"] == 100
 
 
+def test_a_search_that_ends_before_its_trials_says_why():
+    result = CliRunner().invoke(cli.app, [*SEARCH, "--trials", "50"])
+    assert "Ended after 3 of 50 trials: every example was proposed." in result.stderr
+    result = CliRunner().invoke(cli.app, [*SEARCH, "--trials", "3"])
+    assert "Ended" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        (*SEARCH, "--report"),
+        ("report", "space", "-o"),
+        ("studies", "export", "space", "-o"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("missing/x.csv", "There is no folder missing for x.csv: make it first.\n"),
+        ("/proc/x.csv", "/proc/x.csv: No such file or directory. Name another file"),
+    ],
+)
+def test_an_output_that_cannot_be_written(command, output, message):
+    sn.search(
+        sn.oneof(range(2)),
+        abs,
+        "grid",
+        name="space",
+        storage="symnas.db",
+        progress=False,
+    )
+    assert said(*command, output).startswith(message)
+
+
 def test_json_has_no_nan():
     run(
         "search", "user_model:space", "--evaluate", "user_model:with_nan", "--json"
@@ -198,7 +232,6 @@ def test_a_search_of_failures_says_so_and_exits_with_1():
         ((*SEARCH, "--algorithm", "tpee"), "Did you mean 'tpe'"),
         ((*SEARCH, "--algorithm", "tpe(startup=1)"), "no field `startup`"),
         ((*SEARCH, "--storage", "no/folder/x.db"), "does not exist. Make it first"),
-        ((*SEARCH, "--report", "no/folder/x.html"), "no/folder/x.html"),
         (("resume", "none", "--storage", "none.db"), "There is no store at"),
         (("studies", "list", "--storage", "user_model.py"), "not a database"),
         (("studies", "export", "x", "-o", "x.txt"), ".csv or .jsonl"),
@@ -293,7 +326,8 @@ def test_ctrl_c_keeps_what_was_done_and_says_how_to_go_on(tmp_path, workers):
     out, error = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "trials, " in out and "Traceback" not in error
-    assert "Go on with: symnas resume wide SPACE --evaluate FUNCTION" in error
+    again = "symnas resume wide user_model:wide --evaluate user_model:slow"
+    assert f"Go on with: {again}" in error
     assert sn.load_study("symnas.db", "wide").num_completed >= 3
 
 
