@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from symnas.proxies.initialization import Parameters
 from symnas.proxies.proxy import Loss, Undefined
@@ -120,7 +121,12 @@ class Network:
           Undefined: the model raised, or its outputs are no numbers.
         """
         positional, keywords = _as_arguments(inputs)
-        with generators_restored(), self._in_place_of_own(parameters), Watch(handlers):
+        with (
+            generators_restored(),
+            self._in_place_of_own(parameters),
+            _plain_kernels(self.model),
+            Watch(handlers),
+        ):
             try:
                 outputs = self.model(*positional, **keywords)
             except Undefined:
@@ -233,6 +239,22 @@ class Network:
         if gradient is None or len(gradient) != self.size:
             raise Undefined("The outputs do not depend on the inputs.")
         return gradient.reshape(self.size, -1)
+
+
+@contextmanager
+def _plain_kernels(model: nn.Module) -> Iterator[None]:
+    """Attention and recurrent layers in steps that have second derivatives.
+
+    Fused attention has none and is not counted by PyTorch's counter of FLOPs, and it differs
+    by device. Recurrent layers of cuDNN have none either.
+    """
+    recurrent = any(isinstance(module, nn.RNNBase) for module in model.modules())
+    without_cudnn = torch.backends.cudnn.flags(enabled=False)
+    with (
+        sdpa_kernel(SDPBackend.MATH),
+        without_cudnn if recurrent else nullcontext(),
+    ):
+        yield
 
 
 def gradients(

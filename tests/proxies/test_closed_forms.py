@@ -44,6 +44,15 @@ def test_one_linear_layer():
         assert proxy(model, x, x, total).value == pytest.approx(float(value), rel=1e-5)
 
 
+def test_attention_is_counted_and_has_second_derivatives():
+    layer = nn.TransformerEncoderLayer(6, 2, 8, dropout=0.0, batch_first=True)
+    model, x = nn.Sequential(layer, nn.Flatten()), torch.randn(4, 5, 6)
+    per_place = 6 * 18 + 6 * 6 + 2 * 6 * 8
+    products = 2 * 5 * 5 * 6  # Of queries with keys, and of what they give with values.
+    assert P.FLOPs()(model, x).value == 5 * per_place + products
+    assert P.GraSP()(model, x, torch.arange(4)).is_defined
+
+
 def test_the_gradient_of_a_sum_is_not_a_sum_of_norms():
     x = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
     model = linear(torch.ones(1, 2))
