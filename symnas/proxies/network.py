@@ -124,7 +124,6 @@ class Network:
         with (
             generators_restored(),
             self._in_place_of_own(parameters),
-            _plain_kernels(self.model),
             Watch(handlers),
         ):
             try:
@@ -142,7 +141,7 @@ class Network:
 
     @contextmanager
     def _in_place_of_own(self, parameters: Parameters) -> Iterator[None]:
-        """Within it the model is in its mode, and has other parameters and buffers."""
+        """Within it the model has its mode, other parameters and buffers, plain kernels."""
         modules = list(self.model.modules())
         training = [module.training for module in modules]
         own = _Tensors(modules)
@@ -155,7 +154,8 @@ class Network:
             if training != [wanted] * len(modules):
                 self.model.train(wanted)
             own.replace(stand_ins, self._copied)
-            yield
+            with _plain_kernels(bool(own.recurrent)):
+                yield
         finally:
             own.restore()
             for module, was_training in zip(modules, training, strict=True):
@@ -242,13 +242,12 @@ class Network:
 
 
 @contextmanager
-def _plain_kernels(model: nn.Module) -> Iterator[None]:
+def _plain_kernels(recurrent: bool) -> Iterator[None]:
     """Attention and recurrent layers in steps that have second derivatives.
 
     Fused attention has none and is not counted by PyTorch's counter of FLOPs, and it differs
     by device. Recurrent layers of cuDNN have none either.
     """
-    recurrent = any(isinstance(module, nn.RNNBase) for module in model.modules())
     without_cudnn = torch.backends.cudnn.flags(enabled=False)
     with (
         sdpa_kernel(SDPBackend.MATH),
@@ -332,7 +331,7 @@ class _Tensors:
         self._names: list[str] = []
         self._tensors: list[Tensor] = []
         # Recurrent layers list their parameters for themselves.
-        self._recurrent = [m for m in modules if isinstance(m, nn.RNNBase)]
+        self.recurrent = [m for m in modules if isinstance(m, nn.RNNBase)]
         for module in modules:
             for place in (module._parameters, module._buffers):
                 for name, tensor in place.items():
@@ -360,6 +359,6 @@ class _Tensors:
         self._refresh()
 
     def _refresh(self) -> None:
-        for module in self._recurrent:
+        for module in self.recurrent:
             names = module._flat_weights_names
             module._flat_weights = [module._parameters.get(name) for name in names]
