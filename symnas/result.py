@@ -331,11 +331,11 @@ class Result:
 
         return plots.slices(self, decisions)
 
-    def plot_learning_curves(self) -> Any:
+    def plot_learning_curves(self, model: Any = None, normalizer: Any = None) -> Any:
         """What trials reported on the way; see `plots.learning_curves`."""
         from symnas import plots
 
-        return plots.learning_curves(self)
+        return plots.learning_curves(self, model, normalizer)
 
     def plot_timeline(self) -> Any:
         """Which trials ran when; see `plots.timeline`."""

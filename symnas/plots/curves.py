@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from symnas.plots import style
 from symnas.plots.coordinates import descriptions
+from symnas.plots.predicted_curve import bands
 from symnas.trial import COMPLETED
 
 if TYPE_CHECKING:
@@ -19,13 +20,21 @@ if TYPE_CHECKING:
 _MOST_CURVES = 150
 _MOST_STEPS = 200
 _HIGHLIGHTED = 5
+_PREDICTED = 3
 
 
-def learning_curves(result: Result) -> go.Figure:
+def learning_curves(
+    result: Result, model: Any = None, normalizer: Any = None
+) -> go.Figure:
     """The first objective of each trial over its steps, and where trials were cut.
 
     A cross ends a curve that an early-stopping policy has cut short, or the algorithm, with
     a smaller budget than it gave to others. The best trials stand out.
+
+    Args:
+      model: as `predictors.LCPFN`, which predicts how the best three of those that were
+        cut short would have gone on: bands that hold half and nine tenths.
+      normalizer: what the metric is, for the model; not needed for accuracies.
 
     Raises:
       ValueError: no trial has reported anything on the way.
@@ -41,6 +50,16 @@ def learning_curves(result: Result) -> go.Figure:
     >>> figure = sn.plots.learning_curves(result)
     >>> [trace.name for trace in figure.data if trace.showlegend]
     ['best 3']
+
+    Where would trials have ended that were stopped?
+
+    >>> rule = sn.early_stopping.SuccessiveHalving()
+    >>> result = sn.search(
+    ...     space, evaluate, "random", 6, seed=0, early_stopping=rule, progress=False
+    ... )
+    >>> figure = result.plot_learning_curves(sn.predictors.LCPFN.load())
+    >>> [trace.name for trace in figure.data if trace.showlegend][-3:]
+    ['90 %', '50 %', 'median']
     """
     import plotly.graph_objects as go
 
@@ -131,6 +150,10 @@ def learning_curves(result: Result) -> go.Figure:
                 hoverinfo="text",
             )
         )
+    if model is not None:
+        last = np.array([curves[i][1][-1] for i in ends.tolist()])
+        nearest = ends[np.argsort(-sign * last, kind="stable")][:_PREDICTED]
+        figure.add_traces(_predicted(nearest.tolist(), curves, model, normalizer))
     shown = [curves[i][1] for i in [*best.tolist(), *others.tolist()]]
     low, high, outside = style.cropped(np.concatenate(shown), sign)
     said = f"{len(ids):,} trials reported on the way"
@@ -141,6 +164,35 @@ def learning_curves(result: Result) -> go.Figure:
     figure.update_xaxes(title="step")
     figure.update_yaxes(title=style.goal(name, sign), range=[low, high])
     return figure
+
+
+def _predicted(
+    trial_ids: list[int],
+    curves: dict[int, tuple[list[int], list[float]]],
+    model: Any,
+    normalizer: Any,
+) -> list[go.Scatter]:
+    """Bands of how trials would have gone on, at steps that others have reached."""
+    every = np.unique(np.concatenate([steps for steps, _ in curves.values()]))
+    every = every[every >= 1]  # What was measured before training is no step of it.
+    unit = int(np.gcd.reduce(every))  # All 500 steps, say.
+    traces: list[go.Scatter] = []
+    for trial_id in trial_ids:
+        steps, values = map(np.array, curves[trial_id])
+        later, seen = every[every > steps[-1]], steps >= 1
+        if not len(later):
+            continue
+        predicted = model.predict(
+            values[seen],
+            later // unit,
+            normalizer=normalizer,
+            observed_at=steps[seen] // unit,
+        )
+        for trace in bands(predicted, later, style.BAD):
+            trace.legendgroup = trace.name
+            trace.showlegend = len(traces) < 3
+            traces.append(trace)
+    return traces
 
 
 def _seen(steps: list[int], values: list[float]) -> tuple[list[int], list[float]]:

@@ -86,6 +86,37 @@ def predicted_curves(
     return figure
 
 
+def bands(predicted: Any, later: Any, color: str) -> list[go.Scatter]:
+    """The bands and the median of what is predicted of one curve at steps (Q,)."""
+    import plotly.graph_objects as go
+
+    both = np.concatenate([later, later[::-1]])
+    traces = []
+    for name, (low, high, opacity) in _BANDS.items():
+        low, high = predicted.quantile(np.array([low, high])).T
+        traces.append(
+            go.Scatter(
+                x=both,
+                y=np.concatenate([high, low[::-1]]),
+                fill="toself",
+                fillcolor=style.faded(color, opacity),
+                line={"width": 0},
+                hoverinfo="skip",
+                name=name,
+            )
+        )
+    traces.append(
+        go.Scatter(
+            x=later,
+            y=predicted.median,
+            mode="lines",
+            line={"color": color, "width": 2},
+            name="median",
+        )
+    )
+    return traces
+
+
 def _traces(
     model: Any,
     values: Any,
@@ -104,30 +135,7 @@ def _traces(
     predicted = model.predict(
         values[given], later, normalizer=normalizer, observed_at=steps[given]
     )
-    both = np.concatenate([later, later[::-1]])
-    traces = []
-    for name, (low, high, opacity) in _BANDS.items():
-        low, high = predicted.quantile(np.array([low, high])).T
-        traces.append(
-            go.Scatter(
-                x=both,
-                y=np.concatenate([high, low[::-1]]),
-                fill="toself",
-                fillcolor=style.faded(style.color(0), opacity),
-                line={"width": 0},
-                hoverinfo="skip",
-                name=name,
-            )
-        )
-    traces.append(
-        go.Scatter(
-            x=later,
-            y=predicted.median,
-            mode="lines",
-            line={"color": style.color(0), "width": 2},
-            name="median",
-        )
-    )
+    traces = bands(predicted, later, style.color(0))
     for name, which, symbol in (
         ("seen", seen, "circle"),
         ("not seen", unseen, "circle-open"),

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 import symnas as sn
+from symnas.predictors import Normalizer
+from symnas.predictors.lc_pfn.last_value import LastValue
 
 
 def test_curves_are_what_trials_reported_and_crosses_where_they_were_cut():
@@ -61,6 +63,35 @@ def test_a_trial_that_had_the_whole_budget_was_not_cut():
     cut = result.plot_learning_curves().data[-1]
     assert cut.name == "cut short"
     assert len(cut.x) == sum(budget < max(budgets) for budget in budgets)
+
+
+def test_bands_say_how_trials_that_were_cut_might_have_gone_on():
+    def stop(feedback, study):
+        return feedback.id % 2 == 0 and len(feedback.measurements) == 3
+
+    samples = sn.sample(
+        {"x": sn.floatv(0.0, 1.0)},
+        "random",
+        12,
+        seed=0,
+        objectives="-loss",
+        early_stopping=stop,
+    )
+    for example, feedback in samples:
+        for step in range(0, 2001, 500):
+            loss = example["x"] + 2 / (1 + step / 500)
+            feedback.add_measurement({"loss": loss}, step=step)
+            if feedback.should_stop_early():
+                break
+        feedback.done()
+    result, scale = samples.result, Normalizer.log_loss(untrained=3.0)
+    drawn = result.plot_learning_curves(LastValue(), scale).data
+    medians = [trace for trace in drawn if trace.name == "median"]
+    cut = sorted(t.metrics["loss"] for t in result.trials if t.stopped_early)
+    assert [trace.y[-1] for trace in medians] == pytest.approx(cut[:3])
+    assert all(list(trace.x) == [1500, 2000] for trace in medians)
+    legend = [trace.name for trace in drawn if trace.showlegend]
+    assert legend[-3:] == ["90 %", "50 %", "median"]
 
 
 def test_trials_without_measurements_have_no_curves(study, line):
