@@ -13,6 +13,7 @@ import functools
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -72,31 +73,35 @@ def prior(model: LCPFN, num_curves: int) -> None:
 def speed(model: LCPFN, rounds: int = 15) -> None:
     rng = np.random.default_rng(0)
     values = add_noise(*sample_curves(1000, rng), rng)
-    contenders = {}
-    for num in (1, 1000):
-        for observed, asked in ((10, 90), (50, 50), (10, 1), (50, 1)):
-            curves = values[:num, :observed]
-            steps = np.arange(observed + 1, observed + asked + 1)
-            contenders[num, observed, asked] = lambda curves=curves, steps=steps: (
-                median(model, curves, steps)
-            )
-    medians = interleaved(
-        {
-            str(name): lambda contender=contender: seconds(contender)
-            for name, contender in contenders.items()
-        },
-        rounds,
-    )
+    contenders: dict[str, Callable[[], float]] = {}
+    cases = [
+        (num, observed, asked)
+        for num in (1, 1000)
+        for observed, asked in ((10, 90), (50, 50), (10, 1), (50, 1))
+    ]
+    for num, observed, asked in cases:
+        curves = values[:num, :observed]
+        steps = np.arange(observed + 1, observed + asked + 1)
+        for function in (LCPFN.predict, median):
+            call = functools.partial(function, model, curves, steps)
+            name = f"{num}, {observed}, {asked}, {function.__name__}"
+            contenders[name] = functools.partial(each, call, 20 if num == 1 else 1)
+    found = [f"{1e3 * s:,.1f}" for s in interleaved(contenders, rounds).values()]
     report(
         f"How long does LC-PFN take? One thread, {rounds} rounds",
-        ["curves", "observed", "asked", "ms", "ms per curve"],
+        ["curves", "observed", "asked", "predict, ms", "and medians, ms"],
         [
-            [str(num), observed, asked, f"{ms:.1f}", f"{ms / num:.3f}"]
-            for (num, observed, asked), ms in zip(
-                contenders, (1e3 * median for median in medians.values()), strict=True
+            [*case, *pair]
+            for case, pair in zip(
+                cases, zip(found[::2], found[1::2], strict=True), strict=True
             )
         ],
     )
+
+
+def each(contender: Callable[[], object], times: int) -> float:
+    """Mean seconds of calls in a row."""
+    return seconds(lambda: [contender() for _ in range(times)]) / times
 
 
 def median(model: LCPFN, curves: Any, steps: Any) -> Any:
