@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
@@ -75,11 +76,13 @@ def demo(
     """
     from symnas import demo  # It loads scikit-learn, which other commands do not need.
 
-    output.mkdir(parents=True, exist_ok=True)
+    output.mkdir(parents=True, exist_ok=True)  # Before minutes of training.
     console = Console()
     try:
         demo.run(seed, examples, output, console)
     except KeyboardInterrupt:
+        with contextlib.suppress(OSError):
+            output.rmdir()  # If nothing was saved.
         console.print("\nInterrupted.")
         raise typer.Exit(INTERRUPTED) from None
 
