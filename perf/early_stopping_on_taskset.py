@@ -298,17 +298,18 @@ def spread(regrets: Sequence[Any], wholes: Sequence[Any]) -> float:
     return float(np.std(means))
 
 
-def regrets(task: Task, model: LCPFN) -> dict[str, NDArray[np.float64]]:
+def regrets(
+    task: Task, chosen: dict[str, Rule | None]
+) -> dict[str, NDArray[np.float64]]:
     """By rule: (orderings, BUDGET) after each epoch."""
     orders = [
         np.random.default_rng(seed).permutation(len(task.losses)).tolist()
         for seed in range(ORDERINGS)
     ]
-    remembered = Remembered(model, task.values)
     return {
         name: task.values.max()
         - np.array([incumbents(task, order, rule) for order in orders])
-        for name, rule in rules(remembered, task.normalizer).items()
+        for name, rule in chosen.items()
     }
 
 
@@ -348,7 +349,8 @@ def main() -> None:
     model = LCPFN.load(*sys.argv[1:2])
     found = []
     for task in tasks():
-        found.append(regrets(task, model))
+        remembered = Remembered(model, task.values)
+        found.append(regrets(task, rules(remembered, task.normalizer)))
         print(task.name, file=sys.stderr)
     report(found)
 

@@ -44,19 +44,7 @@ def speed_ups() -> dict[str, float]:
             "patience": Patience(2),
             "median": MedianRule(),
         }
-        incumbents, seeds = protocol["incumbents"], range(protocol["ORDERINGS"])
-        regrets = {
-            name: task.values.max()
-            - np.array(
-                [
-                    incumbents(
-                        task, np.random.default_rng(seed).permutation(1000), rule
-                    )
-                    for seed in seeds
-                ]
-            )
-            for name, rule in rules.items()
-        }
+        regrets = protocol["regrets"](task, rules)
         whole = regrets["none"][:, -1]
         found.append(
             {name: protocol["speed_up"](r, whole) for name, r in regrets.items()}
