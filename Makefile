@@ -17,7 +17,7 @@ demo: .venv/demo.stamp
 	$(BIN)/symnas demo
 
 test: install
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 perf: .venv/perf.stamp
 	$(BIN)/python perf/run_all.py

@@ -89,6 +89,7 @@ def test_whatever_an_evaluation_does_happens_to_its_trial_only(cluster, tmp_path
     wait_for(lambda: not is_alive(pid))
 
 
+@pytest.mark.slow  # Ray takes half a minute to notice.
 def test_a_trial_whose_node_is_lost_runs_again_on_another(cluster, tmp_path):
     node = cluster.add_node(num_cpus=1)
     doomed = node.node_id
