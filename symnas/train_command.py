@@ -48,8 +48,8 @@ def train_lc_pfn(
         int | None, typer.Option(min=4, help="Curves of each step; as above.")
     ] = None,
     rate: Annotated[
-        float, typer.Option(min=0, help="The highest learning rate.")
-    ] = 1e-3,
+        float | None, typer.Option(min=0, help="The highest learning rate; as above.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of weights and curves.")] = 0,
     device: Annotated[str, typer.Option(help="As torch names it.")] = "cpu",
     threads: Annotated[

@@ -45,17 +45,16 @@ def curves():
     return add_noise(*sample_curves(60, rng), rng)
 
 
-def logits(network, steps, values, asked):
-    """For one curve; steps that are asked come after those that are observed."""
-    tokens = torch.tensor([[*steps, *asked]], dtype=torch.float32)
-    y = torch.tensor([[*values, *[0.0] * len(asked)]], dtype=torch.float32)
-    observed = torch.arange(tokens.shape[1])[None] < len(steps)
-    return network(tokens, y, observed, ~observed)
+def logits(network, steps, values, asked, observed=None):
+    """For one curve (steps that are asked, bins)."""
+    given = (torch.tensor(array)[None].float() for array in (steps, values))
+    mask = None if observed is None else torch.tensor(observed)[None]
+    return network(*given, mask, torch.tensor(asked)[None].float())[0]
 
 
 class TestNetwork:
-    def test_it_has_the_size_of_the_specification(self, model):
-        assert sum(p.numel() for p in model.network.parameters()) == 687_976
+    def test_it_has_the_size_that_the_docs_say(self, model):
+        assert sum(p.numel() for p in model.network.parameters()) == 198_336
 
     def test_the_order_of_what_is_observed_does_not_matter(self, model):
         steps = np.arange(1, 8)
@@ -70,18 +69,17 @@ class TestNetwork:
         assert torch.allclose(few, many[[1, 4]], atol=1e-5)
 
     def test_values_that_are_not_observed_are_not_read(self, model):
-        tokens, y = torch.arange(1.0, 21.0)[None], torch.rand(1, 20)
-        observed = tokens <= 7
-        changed = torch.where(observed, y, 123.0)
-        first, other = (
-            model.network(tokens, values, observed, ~observed)
-            for values in (y, changed)
-        )
+        observed = [True] * 7 + [False] * 2
+        steps = range(1, 10)
+        first = logits(model.network, steps, [*CURVE, 0.1, 0.2], [50], observed)
+        other = logits(model.network, steps, [*CURVE, 99.0, -5.0], [50], observed)
         assert torch.equal(first, other)
+        without = logits(model.network, steps[:7], CURVE, [50])
+        assert torch.allclose(first, without, atol=1e-5)
 
     def test_heads_must_divide_the_width(self):
         with pytest.raises(ValueError, match=r"`num_heads` \(3\), got 128"):
-            CurveTransformer(1, 128, 3, 64, 10)
+            CurveTransformer(1, 1, 128, 3, 64, 10)
 
 
 class TestPredict:
@@ -261,7 +259,9 @@ class TestWeights:
         with pytest.raises(ValueError, match=r"its prior has shape \(99, 1000\)"):
             LCPFN.load(mixed)
 
-    @pytest.mark.parametrize("sizes", [None, [3], [3, 128, 4, 256, 10**12], ["a"] * 5])
+    @pytest.mark.parametrize(
+        "sizes", [None, [4], [4, 2, 64, 4, 128, 10**12], ["a"] * 6]
+    )
     def test_sizes_that_do_not_fit_are_refused(self, path, model, sizes):
         save_weights(path, model.network, model.borders, model.prior, {"sizes": sizes})
         with pytest.raises(ValueError, match="holds no network of LC-PFN"):
@@ -280,8 +280,8 @@ class TestShippedWeights:
         *_, about = load_weights(SMALL)
         assert about["recipe"]["size"] == "small"
         assert about["recipe"]["prior"] == prior_hash()
-        assert SMALL.stat().st_size < 1_700_000
-        assert load_file(SMALL)["head.2.weight"].dtype == torch.float16
+        assert SMALL.stat().st_size < 700_000
+        assert load_file(SMALL)["head.weight"].dtype == torch.float16
 
     def test_log_likelihoods_rise_with_what_is_seen_and_stay_below_the_bound(self):
         *_, about = load_weights(SMALL)

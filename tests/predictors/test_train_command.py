@@ -61,7 +61,7 @@ def test_the_rate_rises_stays_and_falls_to_nearly_zero():
     for training.num_done in (0, 199, 399, 1400, 1699, 1999):
         rates.append(training._learning_rate())
     assert rates == pytest.approx(
-        [2.5e-6, 5e-4, 1e-3, 1e-3, 5.017e-4, 1.7e-6], rel=0.02
+        [7.5e-6, 1.5e-3, 3e-3, 3e-3, 1.505e-3, 5e-6], rel=0.02
     )
 
 
@@ -81,8 +81,8 @@ def test_the_loss_is_the_mean_of_what_noise_makes_of_it():
 def test_it_learns():
     training = Training("small", 600, batch_size=8, learning_rate=0.02)
     losses = [training.step() for _ in range(40)]  # The rate rises to 0.002.
-    # An untrained network gives all 1,000 bins the same share.
-    assert np.mean(losses[:3]) == pytest.approx(np.log(1000), abs=0.1)
+    # An untrained network gives all 1,000 bins much the same share.
+    assert np.mean(losses[:3]) == pytest.approx(np.log(1000), abs=0.3)
     assert np.mean(losses[-5:]) < np.log(1000) - 0.2
 
 

@@ -12,13 +12,15 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 from scipy.special import erfc, erfcinv
+from torch import Tensor
 
 from symnas.predictors.lc_pfn.distribution import CurveDistribution
 from symnas.predictors.lc_pfn.normalizer import Normalizer
 
 _HALF = 0.6744897501960817  # Scales below which half of a half-normal lies.
-_ROWS = 64  # Distributions that fit into a processor's cache together.
+_ROWS = 256  # Distributions that fit into a processor's cache together.
 _MEAN = math.sqrt(2 / math.pi)  # Of a half-normal, in scales.
 
 
@@ -43,9 +45,14 @@ class BinnedDistribution(CurveDistribution):
         borders: Any,
         normalizer: Normalizer | None = None,
         stride: int = 1,
+        head: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
-        """masses: (..., K). borders: (K + 1,)."""
-        self.masses, self.borders = masses, np.asarray(borders, float)
+        """masses: (..., K), or (..., D) if `head` makes (n, K) of (n, D), as often as asked.
+
+        borders: (K + 1,).
+        """
+        self._given, self._head = masses, head
+        self.borders = np.asarray(borders, float)
         self.shape = masses.shape[:-1]
         self.normalizer, self.stride = normalizer, stride
         widths = np.diff(self.borders)
@@ -54,17 +61,22 @@ class BinnedDistribution(CurveDistribution):
         self._edges = self.borders[[1, -2]]
         self._scales = widths[[0, -1]] / _HALF
 
-    def _by_rows(self, function: Callable[[Any, Any], Any], given: Any) -> Any:
-        """`function` (R, n) of what lies below right ends (R, K) and of given (..., n)."""
-        masses = self.masses.reshape(-1, self.masses.shape[-1])
-        given_RN = given.reshape(len(masses), -1)
-        found = np.empty(given_RN.shape)
-        for i in range(0, len(masses), _ROWS):
-            part = masses[i : i + _ROWS].astype(float)  # `cumsum(dtype=)` is slower.
-            cumulative = np.cumsum(part, axis=1)
-            cumulative /= cumulative[:, -1:]
-            found[i : i + _ROWS] = function(cumulative, given_RN[i : i + _ROWS])
-        return found.reshape(given.shape)
+    @property
+    def masses(self) -> Any:
+        """(..., K)."""
+        return self._by_rows(lambda masses: masses.numpy())
+
+    def _by_rows(self, function: Callable[..., Any], *given: Any) -> Any:
+        """Joins (..., n) what a function makes of masses (R, K) and of given rows (R, m)."""
+        features = self._given.reshape(-1, self._given.shape[-1])
+        rows = [array.reshape(len(features), -1) for array in given]
+        found = []
+        for i in range(0, len(features), _ROWS):
+            masses = torch.from_numpy(features[i : i + _ROWS])
+            if self._head is not None:
+                masses = self._head(masses)
+            found.append(function(masses, *(array[i : i + _ROWS] for array in rows)))
+        return np.concatenate(found).reshape(*self.shape, -1)
 
     def _moments(self) -> tuple[Any, Any]:
         low, high = self.borders[:-1], self.borders[1:]
@@ -73,20 +85,20 @@ class BinnedDistribution(CurveDistribution):
             scale = self._scales[end]
             means[end] = self._edges[end] + sign * scale * _MEAN
             squares[end] = means[end] ** 2 + scale**2 * (1 - _MEAN**2)
-        total = self.masses.sum(axis=-1, dtype=float)
-        mean = self.masses @ means / total
-        square = self.masses @ squares / total
+        summed = torch.from_numpy(np.stack([np.ones_like(means), means, squares], 1))
+        sums = self._by_rows(lambda masses: (masses.double() @ summed).numpy())
+        total, mean, square = np.moveaxis(sums, -1, 0)
+        mean, square = mean / total, square / total
         return mean, np.sqrt(np.maximum(square - mean**2, 0.0))
 
     def _values_at(self, levels: Any) -> Any:
         return self._by_rows(self._rows_at, levels)
 
-    def _rows_at(self, cumulative: Any, levels: Any) -> Any:
-        num_bins = cumulative.shape[1]
-        row = np.arange(len(cumulative))[:, None]
-        # All rows as one sorted array, so that one search does for all of them.
-        bins = np.searchsorted((cumulative + row).ravel(), levels + row)
-        bins = np.clip(bins - row * num_bins, 0, num_bins - 1)
+    def _rows_at(self, masses: Tensor, levels: Any) -> Any:
+        num_bins = masses.shape[1]
+        cumulative = _cumulative(masses)
+        levels = levels * cumulative[:, -1:]
+        bins = torch.searchsorted(*map(torch.from_numpy, (cumulative, levels))).numpy()
         above = np.take_along_axis(cumulative, bins, axis=1)
         before = np.take_along_axis(cumulative, np.maximum(bins - 1, 0), axis=1)
         before = np.where(bins == 0, 0.0, before)
@@ -100,9 +112,10 @@ class BinnedDistribution(CurveDistribution):
         return np.where(bins == num_bins - 1, tail, values)
 
     def _below(self, values: Any) -> Any:
-        return self._by_rows(self._rows_below, values[..., None])[..., 0]
+        return self._by_rows(self._rows_below, values)[..., 0]
 
-    def _rows_below(self, cumulative: Any, values: Any) -> Any:
+    def _rows_below(self, masses: Tensor, values: Any) -> Any:
+        cumulative = _cumulative(masses)
         bins = self._bins(values)
         last = len(self._widths) - 1
         above = np.take_along_axis(cumulative, bins, axis=1)
@@ -112,11 +125,14 @@ class BinnedDistribution(CurveDistribution):
         left, right = self._scales * math.sqrt(2)
         share = np.where(bins == 0, erfc((self._edges[0] - values) / left), share)
         tail = 1 - erfc((values - self._edges[1]) / right)
-        return before + (above - before) * np.where(bins == last, tail, share)
+        below = before + (above - before) * np.where(bins == last, tail, share)
+        return below / cumulative[:, -1:]
 
     def _log_density(self, values: Any) -> Any:
         bins = self._bins(values)
-        mass = np.take_along_axis(self.masses, bins[..., None], axis=-1)[..., 0]
+        mass = self._by_rows(
+            lambda masses, bins: np.take_along_axis(masses.numpy(), bins, axis=1), bins
+        )[..., 0]
         density = -np.log(self._widths[bins])
         ends = (0, len(self._widths) - 1)
         for end, edge, scale in zip(ends, self._edges, self._scales, strict=True):
@@ -128,3 +144,10 @@ class BinnedDistribution(CurveDistribution):
     def _bins(self, values: Any) -> Any:
         """The largest k whose border lies below the value."""
         return np.searchsorted(self.borders[1:-1], values)
+
+
+def _cumulative(masses: Tensor) -> Any:
+    """(R, K), up to a factor for each row."""
+    return masses.cumsum(
+        dim=1, dtype=torch.float64
+    ).numpy()  # NumPy takes thrice as long.

@@ -24,7 +24,7 @@ from symnas.predictors.lc_pfn.prior import NUM_STEPS
 from symnas.predictors.lc_pfn.weights import load_weights
 
 _SHIPPED = Path(__file__).parent
-_TOGETHER = 64  # Curves of one pass; more would need more memory, and no less time.
+_TOGETHER = 16  # Curves of one pass, which fits into a processor's cache.
 
 
 class LCPFN:
@@ -87,33 +87,43 @@ class LCPFN:
         """
         seen = observations(curves, steps, normalizer, observed_at)
         stride = math.ceil(seen.asked.max() / NUM_STEPS)
-        masses = [
-            self._masses(seen, slice(i, i + _TOGETHER), stride)
-            for i in range(0, len(seen.asked), _TOGETHER)
-        ]
-        together = masses[0][0] if seen.single else np.concatenate(masses)
-        return BinnedDistribution(together, self.borders.numpy(), normalizer, stride)
+        parts = range(0, len(seen.asked), _TOGETHER)
+        hidden = np.concatenate(
+            [self._hidden(seen, slice(i, i + _TOGETHER), stride) for i in parts]
+        )
+        unknown = np.array([not (at % stride == 0).any() for at in seen.steps])
+        if unknown.any():  # The network was trained on curves with a value at least.
+            given = self._masses(torch.from_numpy(hidden)).numpy()
+            nearest = np.clip(np.round(seen.asked / stride), 1, NUM_STEPS).astype(int)
+            given[unknown] = self.prior.softmax(dim=1).numpy()[nearest[unknown] - 1]
+            head = None
+        else:  # Masses of all bins are many numbers: they are made when asked for.
+            given, head = hidden, self._masses
+        given = given[0] if seen.single else given
+        return BinnedDistribution(given, self.borders.numpy(), normalizer, stride, head)
 
-    def _masses(self, seen: Observations, part: slice, stride: int) -> Any:
-        """Masses (B, Q, bins) of a part of the curves."""
-        asked = seen.asked[part]
+    @torch.inference_mode()
+    def _hidden(self, seen: Observations, part: slice, stride: int) -> Any:
+        """What the network knows of a part of the curves: (B, Q, width)."""
         kept = [steps % stride == 0 for steps in seen.steps[part]]
-        length = max(map(np.count_nonzero, kept))
-        steps = np.ones((len(asked), length + asked.shape[1]), np.float32)
-        values, observed = np.zeros_like(steps), np.zeros(steps.shape, bool)
+        # At least one, also of what was not observed: without keys is no attention.
+        lengths = np.array([max(np.count_nonzero(keep), 1) for keep in kept])
+        steps = np.ones((len(kept), lengths.max()), np.float32)
+        values = np.zeros_like(steps)
         for i, keep in enumerate(kept):
-            num = np.count_nonzero(keep)
-            steps[i, :num] = seen.steps[part][i][keep] / stride
-            values[i, :num] = seen.values[part][i][keep]
-            observed[i, :num] = True
-        steps[:, length:] = asked / stride
-        wanted = np.zeros_like(observed)
-        wanted[:, length:] = True
-        with torch.inference_mode():
-            logits = self.network(*map(torch.tensor, (steps, values, observed, wanted)))
-            logits = logits.reshape(*asked.shape, -1)
-            # The network has hardly seen the first steps of curves without a value.
-            nearest = np.clip(np.round(asked / stride).astype(int), 1, NUM_STEPS)
-            unknown = ~observed.any(axis=1)
-            logits[unknown] = self.prior[nearest[unknown] - 1]
-            return logits.softmax(dim=-1).numpy()
+            found = seen.steps[part][i][keep]
+            steps[i, : len(found)] = found / stride
+            values[i, : len(found)] = seen.values[part][i][keep]
+        observed = np.arange(steps.shape[1]) < lengths[:, None]
+        hidden = self.network.hidden(
+            torch.tensor(steps),
+            torch.tensor(values),
+            None if observed.all() else torch.tensor(observed),
+            torch.tensor(seen.asked[part] / stride, dtype=torch.float32),
+        )
+        return hidden.numpy()
+
+    @torch.inference_mode()
+    def _masses(self, hidden: Tensor) -> Tensor:
+        """(..., bins)."""
+        return self.network.head(hidden).softmax(dim=-1)

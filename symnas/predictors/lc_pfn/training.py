@@ -30,13 +30,17 @@ from symnas.predictors.lc_pfn.prior import (
 from symnas.predictors.lc_pfn.weights import read, write
 
 SIZES = {
-    "small": {"num_layers": 3, "width": 128, "num_heads": 4, "hidden": 256},
-    "base": {"num_layers": 6, "width": 256, "num_heads": 4, "hidden": 512},
+    "small": {"num_layers": 4, "width": 64, "num_heads": 4, "hidden": 128},
+    "base": {"num_layers": 6, "width": 256, "num_heads": 8, "hidden": 512},
 }
-STEPS = {"small": 7_500, "base": 10_000}
+_ASKING = 2  # The last layers, through which asked steps go too.
+STEPS = {"small": 15_000, "base": 10_000}
 CURVES_PER_STEP = {"small": 64, "base": 1_000}
+LEARNING_RATE = {"small": 3e-3, "base": 1e-3}
 _CHUNKS = 4  # Parts of a batch; curves of a part have similar cutoffs.
-_ASKED = 20  # Steps that are predicted of each curve, at least, if so many are left.
+_ASKED = (
+    32  # Later steps that are drawn of each curve; some repeatedly, if few are left.
+)
 _RISE = 400  # Steps of linear warm-up.
 _FALL = 0.3  # Share of steps in which the rate falls to zero, linearly.
 
@@ -56,7 +60,7 @@ class Training:
         size: str,
         num_steps: int | None = None,
         batch_size: int | None = None,
-        learning_rate: float = 1e-3,
+        learning_rate: float | None = None,
         num_bins: int = 1000,
         seed: int = 0,
         device: str = "cpu",
@@ -65,7 +69,7 @@ class Training:
             "size": size,
             "num_steps": num_steps or STEPS[size],
             "batch_size": batch_size or CURVES_PER_STEP[size],
-            "learning_rate": learning_rate,
+            "learning_rate": learning_rate or LEARNING_RATE[size],
             "num_bins": num_bins,
             "seed": seed,
             "prior": prior_hash(),
@@ -74,7 +78,9 @@ class Training:
         self.borders = prior_borders(num_bins)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.network = CurveTransformer(**SIZES[size], num_bins=num_bins)
+            self.network = CurveTransformer(
+                **SIZES[size], num_asking=_ASKING, num_bins=num_bins
+            )
         self.network.to(device)
         self.device = device
         self.optimizer = torch.optim.AdamW(
@@ -107,30 +113,31 @@ class Training:
     def _loss(
         self, curves: Any, noise: Any, values: Any, order: Any, cutoffs: Any
     ) -> Tensor:
-        """Sum over curves of the mean cross entropy of their unseen steps.
+        """Sum over curves of the mean cross entropy of steps that were not seen.
 
         curves, values, order: (B, 100), where order lists the steps, observed ones first.
         noise, cutoffs: (B,).
         """
-        order = order[:, : cutoffs.max() + _ASKED]
-        steps, values, curves = (
+        seen = order[:, : cutoffs.max()]
+        num_left = NUM_STEPS - cutoffs[:, None]
+        asked = np.take_along_axis(
+            order, cutoffs[:, None] + np.arange(_ASKED) % num_left, axis=1
+        )
+        seen_steps, seen_values, asked_steps, mean, sd = (
             torch.tensor(array, dtype=torch.float32, device=self.device)
             for array in (
-                order + 1,
-                np.take_along_axis(values, order, axis=1),
-                np.take_along_axis(curves, order, axis=1),
+                seen + 1,
+                np.take_along_axis(values, seen, axis=1),
+                asked + 1,
+                np.take_along_axis(curves, asked, axis=1),
+                np.repeat(noise[:, None], _ASKED, axis=1),
             )
         )
-        position = torch.arange(order.shape[1], device=self.device)
-        observed = position < torch.tensor(cutoffs, device=self.device)[:, None]
-        asked = ~observed
-        logits = self.network(steps, values, observed, asked)
-        sd = torch.tensor(noise, dtype=torch.float32, device=self.device)[:, None]
-        masses = bin_masses(
-            curves[asked], sd.expand_as(curves)[asked], self.borders.to(self.device)
-        )
-        weight = (1 / asked.sum(dim=1, keepdim=True)).expand_as(curves)[asked]
-        return -(masses * logits.log_softmax(dim=1)).sum(dim=1) @ weight
+        observed = np.arange(seen.shape[1]) < cutoffs[:, None]
+        mask = torch.tensor(observed, device=self.device)
+        logits = self.network(seen_steps, seen_values, mask, asked_steps)
+        masses = bin_masses(mean.ravel(), sd.ravel(), self.borders.to(self.device))
+        return -(masses * logits.flatten(0, 1).log_softmax(dim=1)).sum() / _ASKED
 
     def save(self, path: Path) -> None:
         """Writes the whole state, at once or not at all."""
@@ -172,7 +179,7 @@ def _draw(num: int, rng: np.random.Generator) -> tuple[Any, Any, Any, Any, Any]:
     curves, noise = sample_curves(num, rng)
     values = add_noise(curves, noise, rng)
     spread = (np.arange(num) + rng.random(num)) / num
-    cutoffs = (spread * NUM_STEPS).astype(int)  # From 0 to 99, in order.
+    cutoffs = 1 + (spread * (NUM_STEPS - 1)).astype(int)  # From 1 to 99, in order.
     seen = np.arange(NUM_STEPS) < cutoffs[:, None]
     order = np.where(seen, -1.0, rng.random(seen.shape)).argsort(axis=1, kind="stable")
     return curves, noise, values, order, cutoffs
