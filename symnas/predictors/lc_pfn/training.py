@@ -38,9 +38,7 @@ STEPS = {"small": 15_000, "base": 10_000}
 CURVES_PER_STEP = {"small": 64, "base": 1_000}
 LEARNING_RATE = {"small": 3e-3, "base": 1e-3}
 _CHUNKS = 4  # Parts of a batch; curves of a part have similar cutoffs.
-_ASKED = (
-    32  # Later steps that are drawn of each curve; some repeatedly, if few are left.
-)
+_ASKED = 32  # Later steps drawn of each curve; some repeatedly, if few are left.
 _RISE = 400  # Steps of linear warm-up.
 _FALL = 0.3  # Share of steps in which the rate falls to zero, linearly.
 
@@ -65,11 +63,13 @@ class Training:
         seed: int = 0,
         device: str = "cpu",
     ) -> None:
+        if learning_rate is None:
+            learning_rate = LEARNING_RATE[size]
         self.recipe: dict[str, Any] = {
             "size": size,
             "num_steps": num_steps or STEPS[size],
             "batch_size": batch_size or CURVES_PER_STEP[size],
-            "learning_rate": learning_rate or LEARNING_RATE[size],
+            "learning_rate": learning_rate,
             "num_bins": num_bins,
             "seed": seed,
             "prior": prior_hash(),
