@@ -70,7 +70,7 @@ def prior(model: LCPFN, num_curves: int) -> None:
     )
 
 
-def speed(model: LCPFN, rounds: int = 15) -> None:
+def speed(model: LCPFN, rounds: int = 7) -> None:
     rng = np.random.default_rng(0)
     values = add_noise(*sample_curves(1000, rng), rng)
     rows = []
