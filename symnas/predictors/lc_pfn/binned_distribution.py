@@ -148,6 +148,5 @@ class BinnedDistribution(CurveDistribution):
 
 def _cumulative(masses: Tensor) -> Any:
     """(R, K), up to a factor for each row."""
-    return masses.cumsum(
-        dim=1, dtype=torch.float64
-    ).numpy()  # NumPy takes thrice as long.
+    # NumPy takes thrice as long.
+    return masses.cumsum(dim=1, dtype=torch.float64).numpy()
